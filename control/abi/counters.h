@@ -1,5 +1,6 @@
-/// Every figure a worker counts, once: name, unit, meaning. The struct, the names on the wire, `gannetctl stats` and `explain` all come from
-/// this list. Counters only grow; gauges are overwritten each tick. Add a line here, nowhere else, and bump kAbiVersion.
+/// Every figure a worker counts, once: name, unit, meaning. The struct, the names on the wire, `gannetctl stats` and
+/// `explain` all come from this list. Counters only grow; gauges are overwritten each tick. Add a line here, nowhere
+/// else: kLayoutHash follows by itself.
 #pragma once
 
 #include <array>
@@ -8,97 +9,97 @@
 #include <cstdint>
 
 // GANNET_COUNTER(name, unit, meaning)
-#define GANNET_WORKER_COUNTERS(X)                                                                                           \
-  /* Frames. */                                                                                                             \
-  X(rx_frames, "frames", "taken from the device by this worker")                                                            \
-  X(rx_bytes, "bytes", "of those frames, Ethernet header included")                                                         \
-  X(tx_frames, "frames", "the device took for sending")                                                                     \
-  X(tx_bytes, "bytes", "of those frames")                                                                                   \
-  X(tx_refused, "frames", "dropped because the device's transmit queue stayed full")                                        \
-  X(drop_runt, "frames", "dropped: shorter than the headers they announce")                                                 \
-  X(drop_not_ours, "frames", "dropped: other MAC or IP address, or broadcast/multicast that is not ARP")                    \
-  X(drop_ethertype, "frames", "dropped: neither IPv4 nor ARP")                                                              \
-  X(drop_ip_header, "frames", "dropped: IPv4 version, header length, total length or source address is impossible")         \
-  X(drop_ip_checksum, "frames", "dropped: IPv4 header checksum is wrong")                                                   \
-  X(drop_ip_fragment, "frames", "dropped: IPv4 fragment; requests must fit one frame")                                      \
-  X(drop_ip_protocol, "frames", "dropped: an IP protocol that is not served")                                               \
-  X(drop_udp_header, "frames", "dropped: UDP length is impossible")                                                         \
-  X(drop_udp_checksum, "frames", "dropped: UDP checksum is wrong")                                                          \
-  X(drop_udp_port, "frames", "dropped: UDP port that is not served; answered by ICMP within the rate limit")                \
-  X(drop_source_refused, "frames", "dropped: source outside listen.allow, or a privileged source port")                     \
-  X(drop_arp, "frames", "dropped: malformed ARP, or not for our address")                                                   \
-  X(drop_icmp, "frames", "dropped: ICMP that is no echo request, is malformed, or exceeds the rate limit")                  \
-  X(drop_multi_buffer, "frames", "dropped: the device spread the frame over several buffers")                               \
-  X(drop_no_buffer, "frames", "answers dropped: no free packet buffer")                                                     \
-  X(drop_handover_full, "requests", "dropped: the ring to the owning worker was full")                                      \
-  X(drop_backlog_full, "frames", "answers dropped: this worker's transmit backlog was full")                                \
-  X(drop_device, "frames", "dropped by the device itself (missed, errors, no mbuf); counted on worker 0")                   \
-  X(arp_replies, "frames", "ARP requests answered")                                                                         \
-  X(icmp_echoes, "frames", "ICMP echo requests answered")                                                                   \
-  X(icmp_unreachables, "frames", "ICMP port-unreachable messages sent")                                                     \
-  /* memcache over UDP. */                                                                                                  \
-  X(udp_datagrams, "datagrams", "with at least one whole memcache request")                                                 \
-  X(drop_frame_header, "datagrams", "dropped: shorter than the 8-byte UDP frame header and a request header")               \
-  X(drop_multi_datagram, "datagrams", "dropped: part of a request split over several datagrams (total is not 1)")           \
-  X(drop_bad_magic, "datagrams", "dropped, or their rest was: no binary request starts there")                              \
-  X(drop_truncated, "datagrams", "dropped, or their rest was: the request's body ends beyond the datagram")                 \
-  X(requests, "requests", "executed by this worker, whatever the outcome")                                                  \
-  X(answers, "messages", "answer messages made, one for each request that speaks")                                          \
-  X(quiet_silences, "requests", "quiet requests whose success or miss is told by silence")                                  \
-  X(answer_datagrams, "datagrams", "those messages took")                                                                   \
-  X(answers_zero_copy, "messages", "whose value left straight from a segment")                                              \
-  X(answers_refused_large, "messages", "refused with 0x03 because the value exceeds listen.udp_answer_max")                 \
-  X(handed_over, "requests", "passed to the worker that owns the key")                                                      \
-  X(taken_over, "requests", "received from other workers")                                                                  \
-  /* memcache operations, with the names memcached's `stats` gives them. */                                                 \
-  X(cmd_get, "requests", "GET family")                                                                                      \
-  X(cmd_set, "requests", "SET, ADD, REPLACE, APPEND, PREPEND, quiet ones included")                                         \
-  X(cmd_flush, "requests", "FLUSH")                                                                                         \
-  X(cmd_touch, "requests", "TOUCH and GAT family")                                                                          \
-  X(get_hits, "requests", "GET family that found the key")                                                                  \
-  X(get_misses, "requests", "GET family that did not")                                                                      \
-  X(delete_hits, "requests", "DELETE that removed an item")                                                                 \
-  X(delete_misses, "requests", "DELETE of an absent key")                                                                   \
-  X(incr_hits, "requests", "INCREMENT of a present counter")                                                                \
-  X(incr_misses, "requests", "INCREMENT of an absent key, created or not")                                                  \
-  X(decr_hits, "requests", "DECREMENT of a present counter")                                                                \
-  X(decr_misses, "requests", "DECREMENT of an absent key, created or not")                                                  \
-  X(cas_hits, "requests", "writes with a CAS that matched")                                                                 \
-  X(cas_misses, "requests", "writes with a CAS to an absent key")                                                           \
-  X(cas_badval, "requests", "writes with a CAS that did not match")                                                         \
-  X(touch_hits, "requests", "TOUCH and GAT family that found the key")                                                      \
-  X(touch_misses, "requests", "TOUCH and GAT family that did not")                                                          \
-  X(error_unknown_command, "requests", "answered 0x81")                                                                     \
-  X(error_invalid, "requests", "answered 0x04")                                                                             \
-  X(error_too_large, "requests", "answered 0x03")                                                                           \
-  X(error_no_memory, "requests", "answered 0x82")                                                                           \
-  /* The loop. */                                                                                                           \
-  X(turns, "turns", "of the worker's loop")                                                                                 \
-  X(turns_idle, "turns", "that found nothing to do")                                                                        \
-  X(sleeps, "sleeps", "the idle ladder took")                                                                               \
+#define GANNET_WORKER_COUNTERS(X)                                                                                   \
+  /* Frames. */                                                                                                     \
+  X(rx_frames, "frames", "taken from the device by this worker")                                                    \
+  X(rx_bytes, "bytes", "of those frames, Ethernet header included")                                                 \
+  X(tx_frames, "frames", "the device took for sending")                                                             \
+  X(tx_bytes, "bytes", "of those frames")                                                                           \
+  X(tx_refused, "frames", "dropped because the device's transmit queue stayed full")                                \
+  X(drop_runt, "frames", "dropped: shorter than the headers they announce")                                         \
+  X(drop_not_ours, "frames", "dropped: other MAC or IP address, or broadcast/multicast that is not ARP")            \
+  X(drop_ethertype, "frames", "dropped: neither IPv4 nor ARP")                                                      \
+  X(drop_ip_header, "frames", "dropped: IPv4 version, header length, total length or source address is impossible") \
+  X(drop_ip_checksum, "frames", "dropped: IPv4 header checksum is wrong")                                           \
+  X(drop_ip_fragment, "frames", "dropped: IPv4 fragment; requests must fit one frame")                              \
+  X(drop_ip_protocol, "frames", "dropped: an IP protocol that is not served")                                       \
+  X(drop_udp_header, "frames", "dropped: UDP length is impossible")                                                 \
+  X(drop_udp_checksum, "frames", "dropped: UDP checksum is wrong")                                                  \
+  X(drop_udp_port, "frames", "dropped: UDP port that is not served; answered by ICMP within the rate limit")        \
+  X(drop_source_refused, "frames", "dropped: source outside listen.allow, or a privileged source port")             \
+  X(drop_arp, "frames", "dropped: malformed ARP, or not for our address")                                           \
+  X(drop_icmp, "frames", "dropped: ICMP that is no echo request, is malformed, or exceeds the rate limit")          \
+  X(drop_multi_buffer, "frames", "dropped: the device spread the frame over several buffers")                       \
+  X(drop_no_buffer, "frames", "answers dropped: no free packet buffer")                                             \
+  X(drop_handover_full, "requests", "dropped: the ring to the owning worker was full")                              \
+  X(drop_backlog_full, "frames", "answers dropped: this worker's transmit backlog was full")                        \
+  X(drop_device, "frames", "dropped by the device itself (missed, errors, no mbuf); counted on worker 0")           \
+  X(arp_replies, "frames", "ARP requests answered")                                                                 \
+  X(icmp_echoes, "frames", "ICMP echo requests answered")                                                           \
+  X(icmp_unreachables, "frames", "ICMP port-unreachable messages sent")                                             \
+  /* memcache over UDP. */                                                                                          \
+  X(udp_datagrams, "datagrams", "with at least one whole memcache request")                                         \
+  X(drop_frame_header, "datagrams", "dropped: shorter than the 8-byte UDP frame header and a request header")       \
+  X(drop_multi_datagram, "datagrams", "dropped: part of a request split over several datagrams (total is not 1)")   \
+  X(drop_bad_magic, "datagrams", "dropped, or their rest was: no binary request starts there")                      \
+  X(drop_truncated, "datagrams", "dropped, or their rest was: the request's body ends beyond the datagram")         \
+  X(requests, "requests", "executed by this worker, whatever the outcome")                                          \
+  X(answers, "messages", "answer messages made, one for each request that speaks")                                  \
+  X(quiet_silences, "requests", "quiet requests whose success or miss is told by silence")                          \
+  X(answer_datagrams, "datagrams", "those messages took")                                                           \
+  X(answers_zero_copy, "messages", "whose value left straight from a segment")                                      \
+  X(answers_refused_large, "messages", "refused with 0x03 because the value exceeds listen.udp_answer_max")         \
+  X(handed_over, "requests", "passed to the worker that owns the key")                                              \
+  X(taken_over, "requests", "received from other workers")                                                          \
+  /* memcache operations, with the names memcached's `stats` gives them. */                                         \
+  X(cmd_get, "requests", "GET family")                                                                              \
+  X(cmd_set, "requests", "SET, ADD, REPLACE, APPEND, PREPEND, quiet ones included")                                 \
+  X(cmd_flush, "requests", "FLUSH and FLUSHQ")                                                                      \
+  X(cmd_touch, "requests", "TOUCH and GAT family")                                                                  \
+  X(get_hits, "requests", "GET family that found the key")                                                          \
+  X(get_misses, "requests", "GET family that did not")                                                              \
+  X(delete_hits, "requests", "DELETE that removed an item")                                                         \
+  X(delete_misses, "requests", "DELETE of an absent key")                                                           \
+  X(incr_hits, "requests", "INCREMENT of a present counter")                                                        \
+  X(incr_misses, "requests", "INCREMENT of an absent key, created or not")                                          \
+  X(decr_hits, "requests", "DECREMENT of a present counter")                                                        \
+  X(decr_misses, "requests", "DECREMENT of an absent key, created or not")                                          \
+  X(cas_hits, "requests", "writes with a CAS that matched")                                                         \
+  X(cas_misses, "requests", "writes with a CAS to an absent key")                                                   \
+  X(cas_badval, "requests", "writes with a CAS that did not match")                                                 \
+  X(touch_hits, "requests", "TOUCH and GAT family that found the key")                                              \
+  X(touch_misses, "requests", "TOUCH and GAT family that did not")                                                  \
+  X(error_unknown_command, "requests", "answered 0x81")                                                             \
+  X(error_invalid, "requests", "answered 0x04")                                                                     \
+  X(error_too_large, "requests", "answered 0x03")                                                                   \
+  X(error_no_memory, "requests", "answered 0x82")                                                                   \
+  /* The loop. */                                                                                                   \
+  X(turns, "turns", "of the worker's loop")                                                                         \
+  X(turns_idle, "turns", "that found nothing to do")                                                                \
+  X(sleeps, "sleeps", "the idle ladder took")                                                                       \
   X(busy_ns, "nanoseconds", "spent in turns that did work")
 
 // Gauges: what is, not what was. Overwritten by the worker about once a second and at each tick of its store.
-#define GANNET_WORKER_GAUGES(X)                                                                                             \
-  X(items, "items", "reachable in this worker's shard")                                                                     \
-  X(item_bytes, "bytes", "header, key, value and padding of those")                                                         \
-  X(memory_bytes, "bytes", "of the shard: segments, index, headers")                                                        \
-  X(index_bytes, "bytes", "of that, held by the index")                                                                     \
-  X(segments_total, "segments", "in the shard")                                                                             \
-  X(segments_free, "segments", "empty, ready to be opened")                                                                 \
-  X(segments_open, "segments", "being filled")                                                                              \
-  X(segments_sealed, "segments", "full, checksummed")                                                                       \
-  X(segments_index, "segments", "lent to the index")                                                                        \
-  X(expired_items, "items", "collected after their expiry, since start")                                                    \
-  X(evicted_items, "items", "dropped alive to make room, since start")                                                      \
-  X(evicted_segments, "segments", "given back by eviction, since start")                                                    \
-  X(merges, "merges", "merge evictions, since start")                                                                       \
-  X(expired_bytes_held, "bytes", "of expired items not yet collected")                                                      \
-  X(pins, "pins", "answers on the wire that still read a segment")                                                          \
-  X(reservations, "reservations", "values being received")                                                                  \
-  X(buffers_free, "buffers", "in this worker's packet pool")                                                                \
-  X(buffers_total, "buffers", "of this worker's packet pool")                                                               \
-  X(config_generation, "generation", "of the configuration this worker runs with")                                          \
+#define GANNET_WORKER_GAUGES(X)                                                    \
+  X(items, "items", "reachable in this worker's shard")                            \
+  X(item_bytes, "bytes", "header, key, value and padding of those")                \
+  X(memory_bytes, "bytes", "of the shard: segments, index, headers")               \
+  X(index_bytes, "bytes", "of that, held by the index")                            \
+  X(segments_total, "segments", "in the shard")                                    \
+  X(segments_free, "segments", "empty, ready to be opened")                        \
+  X(segments_open, "segments", "being filled")                                     \
+  X(segments_sealed, "segments", "full, checksummed")                              \
+  X(segments_index, "segments", "lent to the index")                               \
+  X(expired_items, "items", "collected after their expiry, since start")           \
+  X(evicted_items, "items", "dropped alive to make room, since start")             \
+  X(evicted_segments, "segments", "given back by eviction, since start")           \
+  X(merges, "merges", "merge evictions, since start")                              \
+  X(expired_bytes_held, "bytes", "of expired items not yet collected")             \
+  X(pins, "pins", "answers on the wire that still read a segment")                 \
+  X(reservations, "reservations", "values being received")                         \
+  X(buffers_free, "buffers", "in this worker's packet pool")                       \
+  X(buffers_total, "buffers", "of this worker's packet pool")                      \
+  X(config_generation, "generation", "of the configuration this worker runs with") \
   X(heartbeat_ns, "nanoseconds", "monotonic time of the last turn counted")
 
 namespace gannet::abi {
@@ -106,7 +107,8 @@ namespace gannet::abi {
 using Cell = std::atomic<std::uint64_t>;
 static_assert(sizeof(Cell) == 8 && Cell::is_always_lock_free);
 
-/// Written by one worker, relaxed; read by anybody, relaxed. A reader may see one counter newer than another, never a torn value.
+/// Written by one worker, relaxed; read by anybody, relaxed. A reader may see one counter newer than another, never a
+/// torn value.
 struct alignas(128) WorkerCounters {
 #define GANNET_FIELD(name, unit, meaning) Cell name{0};
   GANNET_WORKER_COUNTERS(GANNET_FIELD)

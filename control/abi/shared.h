@@ -1,22 +1,29 @@
-/// The file that gannet-control and gannetd share: fixed width, offsets only, one writer per field. Either side may die at any instruction;
-/// the other goes on with what is there. Sizes and offsets are pinned by tests/control/abi_test.cc: change one, bump kAbiVersion.
+/// The file that gannet-control and gannetd share: fixed width, offsets only, one writer per field. Either side may die
+/// at any instruction; the other goes on with what is there. Sizes and offsets are pinned by tests/control/abi_test.cc:
+/// change one, bump kAbiVersion.
 ///
-///   SharedHeader | StartConfig | ConfigSlot[2] | DataplaneStatus | WorkerBlock[kWorkersMax]
+///   SharedHeader | StartConfig | ConfigSlot[2] | ControlStatus | DataplaneStatus | WorkerBlock[kWorkersMax]
 ///
-/// Writers: control writes SharedHeader, StartConfig and ConfigSlot; gannetd's main thread DataplaneStatus; each worker its WorkerBlock.
+/// Writers: control writes SharedHeader, StartConfig, ConfigSlot and ControlStatus; gannetd's main thread
+/// DataplaneStatus; each worker its WorkerBlock. Before it starts a gannetd, and only while none runs, control zeroes
+/// DataplaneStatus and every WorkerBlock.
+///
+/// How to read it: control/abi/reader.h (sums, percentiles, faults). How to pass live configuration:
+/// control/abi/config_slot.h.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "control/abi/counters.h"
 
 namespace gannet::abi {
 
 inline constexpr std::uint64_t kSharedMagic = 0x54454e4e4147'0001;  // "GANNET", layout family 1.
-inline constexpr std::uint32_t kAbiVersion = 1;
+inline constexpr std::uint32_t kAbiVersion = 2;
 inline constexpr std::size_t kWorkersMax = 64;
 inline constexpr std::size_t kPortsMax = 4;
 inline constexpr std::size_t kPrefixesMax = 32;
@@ -33,26 +40,49 @@ struct Prefix {
 };
 static_assert(sizeof(Prefix) == 8);
 
+/// Changes with every name, order or place in the lists of counters.h, so that two builds never misread each other's
+/// figures even if somebody forgot to bump kAbiVersion. FNV-1a, 32 bits.
+[[nodiscard]] constexpr std::uint32_t layout_hash() noexcept {
+  std::uint32_t hash = 2166136261u;
+  const auto mix = [&hash](std::uint32_t byte) { hash = (hash ^ (byte & 0xff)) * 16777619u; };
+  const auto mix_list = [&mix](const auto& list) {
+    for (const Description& what : list) {
+      for (const char* at = what.name; *at != '\0'; ++at) mix(static_cast<unsigned char>(*at));
+      mix(static_cast<std::uint32_t>(what.offset));
+      mix(static_cast<std::uint32_t>(what.offset >> 8));
+    }
+  };
+  mix_list(kCounterDescriptions);
+  mix_list(kGaugeDescriptions);
+  return hash;
+}
+inline constexpr std::uint32_t kLayoutHash = layout_hash();
+
 struct SharedHeader {
   std::uint64_t magic = kSharedMagic;
   std::uint32_t version = kAbiVersion;
-  std::uint32_t bytes = 0;           ///< Of the whole file.
+  std::uint32_t bytes = 0;  ///< Of the whole file.
   std::uint32_t workers_max = kWorkersMax;
-  std::uint32_t control_pid = 0;
-  Cell control_heartbeat_ns{0};      ///< Monotonic; old means control is dead.
-  Text name{};                       ///< [appliance] name
+  std::uint32_t layout = kLayoutHash;
+  std::uint64_t created_unix_s = 0;
+  std::uint64_t instance_id = 0;   ///< Random, per file: tells one appliance's file from its successor's.
+  std::array<char, 40> boot_id{};  ///< Kernel's boot id, text: a file of an earlier boot is dead whatever pid it names.
+  Text name{};                     ///< [appliance] name
+  Text config_path{};              ///< The TOML file, absolute.
+  Text socket_path{};              ///< Control's admin socket.
+  Text http_address{};             ///< "127.0.0.1:9411", or "" when off.
 };
 
 enum class DeviceKind : std::uint32_t { kTap, kAfPacket, kAfXdp, kVhost, kMemif, kPci, kRing };
 
 struct PortConfig {
   DeviceKind kind = DeviceKind::kTap;
-  std::uint32_t queues = 1;          ///< Asked for; gannetd adapts downward and says so.
-  Text device{};                     ///< Interface name, PCI address, socket path, or "" for the kind's default.
-  std::uint32_t address = 0;         ///< Our IPv4 address, host byte order.
+  std::uint32_t queues = 1;   ///< Asked for; gannetd adapts downward and says so.
+  Text device{};              ///< Interface name, PCI address, socket path, or "" for the kind's default.
+  std::uint32_t address = 0;  ///< Our IPv4 address, host byte order.
   std::uint32_t prefix_bits = 24;
   std::uint32_t mtu = 1500;
-  std::uint32_t vlan = 0;            ///< 0: untagged and any tag alike; else only this tag.
+  std::uint32_t vlan = 0;  ///< 0: untagged and any tag alike; else only this tag.
 };
 
 /// What gannetd needs to start. Read once; a change needs a restart of gannetd.
@@ -67,40 +97,81 @@ struct StartConfig {
   std::uint32_t item_bytes_max = 0;     ///< 0: what a segment can hold, at most 1 MiB.
   std::uint16_t udp_port = 11211;       ///< Worker k is also reached at udp_port + 1 + k.
   std::uint16_t tcp_port = 0;           ///< 0: no TCP.
-  std::uint32_t reserved = 0;
+  std::uint32_t start_count = 0;        ///< Which start of gannetd this is since the file was made, from 1.
+  std::uint64_t memory_id =
+      0;  ///< Of the memory file handed over: the same id is the same memory, with what was left in it.
+  std::uint64_t memory_starts = 0;  ///< Starts that were given this memory before; 0: it is fresh, all zeros.
 };
 
-/// What may change while serving.
+/// What may change while serving. No hidden padding: it travels as 64-bit words.
 struct LiveConfig {
-  std::uint32_t prefixes = 0;               ///< Sources that are answered; 0: each port's own subnet.
+  std::uint32_t prefixes = 0;  ///< Sources that are answered; 0: each port's own subnet.
+  std::uint32_t udp_answer_bytes_max =
+      0;  ///< Largest value answered over UDP; larger gets 0x03. 0: no limit but the item size.
   std::array<Prefix, kPrefixesMax> allow{};
-  std::uint32_t udp_answer_bytes_max = 0;   ///< Largest value answered over UDP; larger gets 0x03. 0: no limit but the item size.
-  std::uint32_t idle_sleep_us_max = 0;      ///< Top rung of the idle ladder; 0: spin for ever.
-  std::uint32_t eviction = 0;               ///< 0 merge, 1 fifo.
-  std::uint32_t udp_admin = 1;              ///< STAT, FLUSH, VERSION are served over UDP.
+  std::uint32_t idle_sleep_us_max = 0;  ///< Top rung of the idle ladder; 0: spin for ever.
+  std::uint32_t eviction = 0;           ///< 0 merge, 1 fifo.
+  std::uint32_t udp_admin = 1;          ///< STAT, FLUSH, VERSION are served over UDP.
+  std::uint32_t reserved32 = 0;
   std::uint64_t reserved[8] = {};
 };
+inline constexpr std::size_t kLiveConfigWords = sizeof(LiveConfig) / sizeof(std::uint64_t);
+static_assert(sizeof(LiveConfig) % sizeof(std::uint64_t) == 0 && std::is_trivially_copyable_v<LiveConfig>);
 
-/// Two slots; the newest valid generation counts. Control fills the slot of (generation & 1) and then stores `generation` with release.
-/// Workers load with acquire, copy, and re-load: unchanged means the copy is whole.
+/// Two slots; the newest generation counts, it lies in slot generation & 1. Never touch them by hand: publish_config()
+/// writes them, adopt_config() reads them (control/abi/config_slot.h).
 struct alignas(128) ConfigSlot {
-  Cell generation{0};  ///< 0: never written.
-  LiveConfig config{};
+  Cell generation{0};  ///< 0: never written, or being written.
+  std::array<Cell, kLiveConfigWords> words{};
+};
+
+/// What the supervisor does about gannetd.
+enum class Supervision : std::uint64_t {
+  kNone,      ///< No control has looked after this file yet.
+  kStarting,  ///< gannetd was started and does not serve yet.
+  kServing,   ///< It serves and every worker's heart beats.
+  kStuck,     ///< It serves, but a worker's heart has not beaten for longer than control.stuck_after_ms.
+  kWaiting,   ///< It died; the next start is at next_start_ns.
+  kStopping,  ///< It was asked to stop.
+  kStopped,   ///< It stopped because it was asked to.
+  kHopeless,  ///< It said that starting it again is of no use; see DataplaneStatus::message[0].
+};
+
+/// Written by control alone. Old once control is dead: see heartbeat_ns.
+struct alignas(128) ControlStatus {
+  Cell pid{0};
+  Cell heartbeat_ns{0};  ///< Monotonic, about every 0.2 s; older than 2 s means control is dead or stuck.
+  Cell started_unix_s{0};
+  Cell supervision{0};  ///< Supervision.
+  Cell child_pid{0};    ///< gannetd's pid as control started or adopted it; 0: none.
+  Cell child_start_ticks{
+      0};             ///< Its start time (field 22 of /proc/PID/stat): with the pid it names one process for good.
+  Cell starts{0};     ///< Of gannetd since the file was made.
+  Cell crashes{0};    ///< Of those, ended in any way nobody asked for.
+  Cell last_exit{0};  ///< 0: none yet; else 0x10000 | waitpid status, or 0x20000: ended while no control watched.
+  Cell last_exit_unix_s{0};
+  Cell next_start_ns{0};  ///< Monotonic, in kWaiting.
+  Cell config_applied_unix_s{0};
+  Cell config_pending{0};  ///< Keys of the file that wait for a restart.
+  Cell stuck_after_ms{0};  ///< [control] stuck_after_ms, for readers without the file.
 };
 
 enum class Phase : std::uint64_t { kNone, kStarting, kServing, kDraining, kStopped, kFailed };
 
 struct alignas(128) DataplaneStatus {
-  Cell phase{0};              ///< Phase.
+  Cell phase{0};  ///< Phase.
   Cell pid{0};
   Cell started_unix_s{0};
   Cell start_duration_ns{0};  ///< From main() to serving.
   Cell stop_requested{0};     ///< Written by control or gannetctl: 1 asks gannetd to stop cleanly.
   Cell ports{0};
   Cell workers{0};
-  std::array<Text, 4> message{};  ///< [0] why kFailed; others: warnings of the start. Written before `phase`, then constant.
+  Cell heartbeat_ns{0};  ///< Of the main thread, monotonic; also beats while it starts.
+  std::array<Text, 4>
+      message{};  ///< [0] why kFailed; others: warnings of the start. Written before `phase`, then constant.
   struct Port {
-    Cell rx_queues{0}, tx_queues{0}, mtu{0}, capabilities{0};  ///< capabilities: bit 0 rx checksum, 1 tx ip, 2 tx udp, 3 multi-segment, 4 flow hash.
+    Cell rx_queues{0}, tx_queues{0}, mtu{0},
+        capabilities{0};  ///< capabilities: bit 0 rx checksum, 1 tx ip, 2 tx udp, 3 multi-segment, 4 flow hash.
     std::array<std::uint8_t, 6> mac{};
     std::uint8_t link_up = 0, dispatch_in_software = 0;
     Text device{};
@@ -113,7 +184,8 @@ inline constexpr std::size_t kLatencyBuckets = 8 * 34;
 enum class LatencyClass : std::uint8_t { kGetHit, kGetMiss, kStore, kOther, kCount };
 
 struct alignas(128) Latency {
-  std::array<std::array<Cell, kLatencyBuckets>, static_cast<std::size_t>(LatencyClass::kCount)> buckets{};  ///< Nanoseconds, rx_burst to answer made.
+  std::array<std::array<Cell, kLatencyBuckets>, static_cast<std::size_t>(LatencyClass::kCount)>
+      buckets{};  ///< Nanoseconds, rx_burst to answer made.
 };
 
 [[nodiscard]] constexpr std::size_t latency_bucket(std::uint64_t ns) noexcept {
@@ -146,10 +218,12 @@ struct alignas(4096) Shared {
   SharedHeader header;
   alignas(128) StartConfig start;
   std::array<ConfigSlot, 2> config;
+  ControlStatus control;
   DataplaneStatus dataplane;
   alignas(4096) std::array<WorkerBlock, kWorkersMax> worker;
 };
 
+static_assert(std::is_standard_layout_v<WorkerBlock>);
 static_assert(latency_bucket(latency_bucket_floor(100)) == 100 && latency_bucket(7) == 7 && latency_bucket(8) == 8);
 
 }  // namespace gannet::abi
