@@ -17,7 +17,7 @@
   X(tx_bytes, "bytes", "of those frames")                                                                           \
   X(tx_refused, "frames", "dropped because the device's transmit queue stayed full")                                \
   X(drop_runt, "frames", "dropped: shorter than the headers they announce")                                         \
-  X(drop_not_ours, "frames", "dropped: other MAC or IP address, or broadcast/multicast that is not ARP")            \
+  X(drop_not_ours, "frames", "dropped: other MAC, VLAN or IP address, or broadcast/multicast that is not ARP")      \
   X(drop_ethertype, "frames", "dropped: neither IPv4 nor ARP")                                                      \
   X(drop_ip_header, "frames", "dropped: IPv4 version, header length, total length or source address is impossible") \
   X(drop_ip_checksum, "frames", "dropped: IPv4 header checksum is wrong")                                           \
@@ -25,8 +25,8 @@
   X(drop_ip_protocol, "frames", "dropped: an IP protocol that is not served")                                       \
   X(drop_udp_header, "frames", "dropped: UDP length is impossible")                                                 \
   X(drop_udp_checksum, "frames", "dropped: UDP checksum is wrong")                                                  \
-  X(drop_udp_port, "frames", "dropped: UDP port that is not served; answered by ICMP within the rate limit")        \
-  X(drop_source_refused, "frames", "dropped: source outside listen.allow, or a privileged source port")             \
+  X(drop_udp_port, "frames", "dropped: UDP port that is not served, and the rate limit forbade an ICMP answer")     \
+  X(drop_source_refused, "frames", "dropped: source outside listen.allow, a port below 1024, or a group MAC")       \
   X(drop_arp, "frames", "dropped: malformed ARP, or not for our address")                                           \
   X(drop_icmp, "frames", "dropped: ICMP that is no echo request, is malformed, or exceeds the rate limit")          \
   X(drop_multi_buffer, "frames", "dropped: the device spread the frame over several buffers")                       \
@@ -35,6 +35,7 @@
   X(drop_backlog_full, "frames", "answers dropped: this worker's transmit backlog was full")                        \
   X(drop_device, "frames", "dropped by the device itself (missed, errors, no mbuf); counted on worker 0")           \
   X(arp_replies, "frames", "ARP requests answered")                                                                 \
+  X(arp_learned, "frames", "ARP replies to us, taken into the neighbour table")                                     \
   X(icmp_echoes, "frames", "ICMP echo requests answered")                                                           \
   X(icmp_unreachables, "frames", "ICMP port-unreachable messages sent")                                             \
   /* memcache over UDP. */                                                                                          \

@@ -1,0 +1,88 @@
+/// Where the fields of the headers lie that we read and write: offsets in bytes from the header's first byte, sizes,
+/// and the few values we know. Fields are big-endian; read them with load_be, write them with store_be.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gannet::nicpipe {
+
+/// Ethernet II. Followed by its payload, or by one VLAN tag.
+namespace ethernet {
+inline constexpr std::size_t kDestination = 0;  ///< 6 bytes, MAC.
+inline constexpr std::size_t kSource = 6;       ///< 6 bytes, MAC.
+inline constexpr std::size_t kType =
+    12;  ///< 2 bytes, one of the types below; under 1536 it is a length (802.3), not served.
+inline constexpr std::size_t kHeaderBytes = 14;
+inline constexpr std::uint16_t kTypeIpv4 = 0x0800, kTypeArp = 0x0806, kTypeVlan = 0x8100;
+}  // namespace ethernet
+
+/// IEEE 802.1Q: type 0x8100 in the Ethernet header, then these four bytes, offsets from the frame's first byte.
+namespace vlan {
+inline constexpr std::size_t kTci = 14;        ///< 2 bytes: priority 3 bits, drop eligible 1 bit, VLAN id 12 bits.
+inline constexpr std::size_t kInnerType = 16;  ///< 2 bytes, as ethernet::kType.
+inline constexpr std::size_t kHeaderBytes = 18;
+inline constexpr std::uint16_t kIdMask = 0x0fff;
+}  // namespace vlan
+
+/// RFC 826, for IPv4 over Ethernet.
+namespace arp {
+inline constexpr std::size_t kHardware = 0;        ///< 2 bytes: 1.
+inline constexpr std::size_t kProtocol = 2;        ///< 2 bytes: ethernet::kTypeIpv4.
+inline constexpr std::size_t kHardwareLength = 4;  ///< 1 byte: 6.
+inline constexpr std::size_t kProtocolLength = 5;  ///< 1 byte: 4.
+inline constexpr std::size_t kOperation = 6;       ///< 2 bytes.
+inline constexpr std::size_t kSenderMac = 8;       ///< 6 bytes.
+inline constexpr std::size_t kSenderAddress = 14;  ///< 4 bytes.
+inline constexpr std::size_t kTargetMac = 18;      ///< 6 bytes.
+inline constexpr std::size_t kTargetAddress = 24;  ///< 4 bytes.
+inline constexpr std::size_t kBytes = 28;
+inline constexpr std::uint64_t kFixedPart = 0x0001'0800'06'04;  ///< The first six bytes as one big-endian number.
+inline constexpr std::uint16_t kRequest = 1, kReply = 2;
+}  // namespace arp
+
+/// RFC 791.
+namespace ipv4 {
+inline constexpr std::size_t kVersionIhl = 0;   ///< 1 byte: 4, then header length in 4-byte words, 5..15.
+inline constexpr std::size_t kTos = 1;          ///< 1 byte: DSCP and ECN.
+inline constexpr std::size_t kTotalLength = 2;  ///< 2 bytes: header and payload.
+inline constexpr std::size_t kId = 4;           ///< 2 bytes.
+inline constexpr std::size_t kFragment =
+    6;                                  ///< 2 bytes: reserved, don't fragment, more fragments, offset in 8-byte units.
+inline constexpr std::size_t kTtl = 8;  ///< 1 byte.
+inline constexpr std::size_t kProtocol = 9;      ///< 1 byte.
+inline constexpr std::size_t kChecksum = 10;     ///< 2 bytes, over the header.
+inline constexpr std::size_t kSource = 12;       ///< 4 bytes.
+inline constexpr std::size_t kDestination = 16;  ///< 4 bytes.
+inline constexpr std::size_t kHeaderBytes = 20;  ///< Without options.
+inline constexpr std::size_t kHeaderBytesMax = 60;
+inline constexpr std::uint16_t kDontFragment = 0x4000;
+inline constexpr std::uint16_t kAnyFragment = 0x3fff;  ///< "More fragments" or an offset.
+inline constexpr std::uint8_t kVersion4Ihl5 = 0x45, kTtlSent = 64;
+inline constexpr std::uint8_t kProtocolIcmp = 1, kProtocolTcp = 6, kProtocolUdp = 17;
+}  // namespace ipv4
+
+/// RFC 792.
+namespace icmp {
+inline constexpr std::size_t kType = 0;      ///< 1 byte.
+inline constexpr std::size_t kCode = 1;      ///< 1 byte.
+inline constexpr std::size_t kChecksum = 2;  ///< 2 bytes, over header and data.
+inline constexpr std::size_t kRest = 4;      ///< 4 bytes: identifier and sequence of an echo; zero in an unreachable.
+inline constexpr std::size_t kHeaderBytes = 8;
+inline constexpr std::size_t kQuotedBytes =
+    8;  ///< Of the offending datagram's payload, behind its IP header, in an error message.
+inline constexpr std::uint8_t kEchoReply = 0, kUnreachable = 3, kEchoRequest = 8;
+inline constexpr std::uint8_t kPortUnreachable = 3;  ///< Code of kUnreachable.
+}  // namespace icmp
+
+/// RFC 768.
+namespace udp {
+inline constexpr std::size_t kSourcePort = 0;       ///< 2 bytes.
+inline constexpr std::size_t kDestinationPort = 2;  ///< 2 bytes.
+inline constexpr std::size_t kLength = 4;           ///< 2 bytes: header and payload, 8..65535.
+inline constexpr std::size_t kChecksum =
+    6;  ///< 2 bytes, over pseudo-header, header and payload; 0: the sender made none.
+inline constexpr std::size_t kHeaderBytes = 8;
+}  // namespace udp
+
+}  // namespace gannet::nicpipe
