@@ -1,5 +1,6 @@
-/// The contract of a store: what every backend (segments today) gives the room above it. One conformance suite, tests/storage/conformance,
-/// runs against each. A store is owned by one core; nothing here is thread safe, and the segment store checks its owner.
+/// The contract of a store: what every backend (segments today) gives the room above it. One conformance suite,
+/// tests/storage/conformance, runs against each. A store is owned by one core; nothing here is thread safe, and the
+/// segment store checks its owner.
 #pragma once
 
 #include <concepts>
@@ -16,7 +17,8 @@ inline constexpr std::size_t kKeyBytesMax = 250;
 /// Expiry of an item that lives until it is evicted.
 inline constexpr UnixSeconds kNever = 0;
 
-/// What a lookup starts from: made once per request by hash(), then carried through the stages. `hash` is keyed; do not compare it across pools.
+/// What a lookup starts from: made once per request by hash(), then carried through the stages. `hash` is keyed; do not
+/// compare it across pools.
 struct Probe {
   std::uint64_t hash = 0;
 };
@@ -24,10 +26,10 @@ struct Probe {
 /// An item where it lies. Valid until the next mutating call or tick on the store, or, once pinned, until unpin.
 struct ItemView {
   Bytes value;
-  std::uint32_t flags = 0;      ///< The client's 32 bits, opaque.
-  UnixSeconds expires_at = 0;   ///< First second in which it is gone; kNever for none.
-  std::uint64_t cas = 0;        ///< Never 0.
-  std::uint32_t segment = 0;    ///< What pin()/unpin() take.
+  std::uint32_t flags = 0;     ///< The client's 32 bits, opaque.
+  UnixSeconds expires_at = 0;  ///< First second in which it is gone; kNever for none.
+  std::uint64_t cas = 0;       ///< Never 0.
+  std::uint32_t segment = 0;   ///< What pin()/unpin() take.
 };
 
 enum class FindStatus : std::uint8_t {
@@ -38,19 +40,20 @@ enum class FindStatus : std::uint8_t {
 /// Answers of everything that changes an item.
 enum class StoreStatus : std::uint8_t {
   kStored,
-  kNotFound,     ///< No live item under the key where one is needed.
-  kExists,       ///< A live item is there where none may be, or its CAS is another.
-  kNotStored,    ///< concat: the joined item would be too large.
-  kTooLarge,     ///< Larger than item_bytes_max(). For a set the old item is gone (as memcached does); nothing else changed.
-  kNotNumeric,   ///< arithmetic: the value is not a decimal unsigned 64-bit number.
-  kNoMemory,     ///< Nothing could be evicted (every segment pinned or reserved). Nothing changed.
+  kNotFound,    ///< No live item under the key where one is needed.
+  kExists,      ///< A live item is there where none may be, or its CAS is another.
+  kNotStored,   ///< concat: the joined item would be too large.
+  kTooLarge,    ///< Larger than item_bytes_max(). For a set the old item is gone (as memcached does); nothing else
+                ///< changed.
+  kNotNumeric,  ///< arithmetic: the value is not a decimal unsigned 64-bit number.
+  kNoMemory,    ///< Nothing could be evicted (every segment pinned or reserved). Nothing changed.
 };
 
 /// Which live item must be there for a store to happen.
 enum class SetMode : std::uint8_t { kSet, kAdd, kReplace };
 
-/// A request to store. `cas` 0 means no condition; otherwise memcached's rules hold: with a CAS a live item must be there and have it
-/// (absent: kNotFound, other: kExists), for kAdd too.
+/// A request to store. `cas` 0 means no condition; otherwise memcached's rules hold: with a CAS a live item must be
+/// there and have it (absent: kNotFound, other: kExists), for kAdd too.
 struct SetRequest {
   Bytes key;                      ///< 1..kKeyBytesMax bytes.
   std::uint32_t value_bytes = 0;  ///< What reserve() makes room for.
@@ -70,22 +73,22 @@ struct Reservation {
 struct ArithmeticRequest {
   Bytes key;
   std::uint64_t delta = 0;
-  bool decrement = false;          ///< Decrement stops at 0; increment wraps at 2^64.
-  bool create = false;             ///< Absent: store `initial` as decimal text with `expires_at`; otherwise absent is kNotFound.
+  bool decrement = false;  ///< Decrement stops at 0; increment wraps at 2^64.
+  bool create = false;  ///< Absent: store `initial` as decimal text with `expires_at`; otherwise absent is kNotFound.
   std::uint64_t initial = 0;
   UnixSeconds expires_at = kNever;
   std::uint64_t cas = 0;
 };
 
 struct Stats {
-  std::uint64_t items = 0;             ///< Reachable through the index, expired ones not yet collected included.
-  std::uint64_t item_bytes = 0;        ///< Header + key + value + padding of those.
-  std::uint64_t memory_bytes = 0;      ///< All memory of the store: segments, index, headers.
-  std::uint64_t index_bytes = 0;       ///< Of that, held by the index.
+  std::uint64_t items = 0;         ///< Reachable through the index, expired ones not yet collected included.
+  std::uint64_t item_bytes = 0;    ///< Header + key + value + padding of those.
+  std::uint64_t memory_bytes = 0;  ///< All memory of the store: segments, index, headers.
+  std::uint64_t index_bytes = 0;   ///< Of that, held by the index.
   std::uint64_t segments_total = 0, segments_free = 0, segments_open = 0;
   std::uint64_t segments_sealed = 0, segments_index = 0;
-  std::uint64_t expired_items = 0;     ///< Collected after their expiry.
-  std::uint64_t evicted_items = 0;     ///< Dropped alive to make room.
+  std::uint64_t expired_items = 0;  ///< Collected after their expiry.
+  std::uint64_t evicted_items = 0;  ///< Dropped alive to make room.
   std::uint64_t evicted_segments = 0, merges = 0, merged_items_kept = 0;
   std::uint64_t expired_bytes_held = 0;  ///< Bytes of expired items not yet collected; an upper estimate between ticks.
   std::uint64_t pins = 0, reservations = 0;
@@ -94,17 +97,18 @@ struct Stats {
 
 /// What audit() found. `faults` 0 means every invariant holds.
 struct AuditReport {
-  std::uint64_t items = 0;    ///< Reachable items walked.
+  std::uint64_t items = 0;  ///< Reachable items walked.
   std::uint64_t segments = 0;
   std::uint64_t faults = 0;
-  char first_fault[160] = {}; ///< The first broken invariant in words.
+  char first_fault[160] = {};  ///< The first broken invariant in words.
 };
 
 template <class S>
-concept Store = requires(S store, const S fixed, Bytes key, Probe probe, UnixSeconds now, ItemView& view, const SetRequest& set,
-                         Reservation& reservation, const ArithmeticRequest& arithmetic, std::uint64_t cas, std::uint64_t& cas_out,
-                         std::uint64_t& number_out, bool front) {
-  /// Stages of a lookup; each touches one more cache line, prefetched by the stage before. hash() needs nothing but the key.
+concept Store = requires(S store, const S fixed, Bytes key, Probe probe, UnixSeconds now, ItemView& view,
+                         const SetRequest& set, Reservation& reservation, const ArithmeticRequest& arithmetic,
+                         std::uint64_t cas, std::uint64_t& cas_out, std::uint64_t& number_out, bool front) {
+  /// Stages of a lookup; each touches one more cache line, prefetched by the stage before. hash() needs nothing but the
+  /// key.
   { fixed.hash(key) } -> std::same_as<Probe>;
   { fixed.prefetch_bucket(probe) } -> std::same_as<void>;
   { fixed.prefetch_item(probe) } -> std::same_as<void>;
@@ -114,8 +118,8 @@ concept Store = requires(S store, const S fixed, Bytes key, Probe probe, UnixSec
   { store.pin(view.segment) } -> std::same_as<bool>;
   { store.unpin(view.segment) } -> std::same_as<void>;
 
-  /// Judges mode and CAS, makes room (evicting if need be) and gives it out. kStored means `reservation` is open. commit judges mode and
-  /// CAS once more, because time may have passed.
+  /// Judges mode and CAS, makes room (evicting if need be) and gives it out. kStored means `reservation` is open.
+  /// commit judges mode and CAS once more, because time may have passed.
   { store.reserve(probe, set, now, reservation) } -> std::same_as<StoreStatus>;
   { store.commit(reservation, now, cas_out) } -> std::same_as<StoreStatus>;
   { store.abandon(reservation) } -> std::same_as<void>;
@@ -128,11 +132,12 @@ concept Store = requires(S store, const S fixed, Bytes key, Probe probe, UnixSec
   { store.arithmetic(probe, arithmetic, now, number_out, cas_out) } -> std::same_as<StoreStatus>;
   /// `front`: prepend. Flags and expiry of the item stay.
   { store.concat(probe, key, key, front, cas, now, cas_out) } -> std::same_as<StoreStatus>;
-  /// Everything stored before this call (at_or_after_now == 0) or until second `at` (delayed) becomes invisible. A later flush overrides a
-  /// pending one.
+  /// Everything stored before this call (at_or_after_now == 0) or until second `at` (delayed) becomes invisible. A
+  /// later flush overrides a pending one.
   { store.flush(now, now) } -> std::same_as<void>;
 
-  /// Bounded background work: expiry, eviction ahead of need, index growth, sealing. `budget_bytes` bounds the bytes walked.
+  /// Bounded background work: expiry, eviction ahead of need, index growth, sealing. `budget_bytes` bounds the bytes
+  /// walked.
   { store.tick(now, std::uint32_t{}) } -> std::same_as<void>;
   { fixed.stats() } -> std::same_as<Stats>;
   /// Walks everything; slow; tests and the operator's `audit`.
