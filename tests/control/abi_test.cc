@@ -207,10 +207,12 @@ TEST_CASE("a control that died half-way through publishing leaves the former con
 TEST_CASE("readers never see half of one configuration and half of another", "[control][abi]") {
   std::array<ConfigSlot, 2> slots{};
   std::atomic<bool> done{false};
-  constexpr std::uint32_t kPublished = 20'000;
+  std::atomic<int> reading{0};
+  constexpr std::uint32_t kPublished = 100'000;
   const auto read = [&] {
     std::uint64_t generation = 0, torn = 0;
     LiveConfig live;
+    ++reading;
     while (!done.load(std::memory_order_relaxed) || newest_generation(slots) != generation) {
       if (!adopt_config(slots, generation, live)) continue;
       if (live.reserved[7] != live.prefixes || live.allow[31].address != live.prefixes || generation != live.prefixes)
@@ -221,6 +223,7 @@ TEST_CASE("readers never see half of one configuration and half of another", "[c
   std::array<std::uint64_t, 2> torn{99, 99};
   std::vector<std::thread> readers;
   for (std::size_t r = 0; r < torn.size(); ++r) readers.emplace_back([&, r] { torn[r] = read(); });
+  while (reading.load() < 2) std::this_thread::yield();
   for (std::uint32_t i = 1; i <= kPublished; ++i) {
     LiveConfig config;
     config.prefixes = i;
