@@ -1,0 +1,217 @@
+#include "storage/index.h"
+
+#include <cstring>
+
+namespace gannet::storage {
+
+void Index::format(std::byte* base, const Geometry& geometry, std::uint32_t first_segment) noexcept {
+  base_ = base;
+  pages_ = base + geometry.data_offset;
+  directory_ = reinterpret_cast<std::uint32_t*>(base + geometry.directory_offset);
+  page_shift_ = geometry.page_shift;
+  page_buckets_shift_ = geometry.page_shift - 6;
+  const std::uint64_t page_buckets = std::uint64_t{1} << page_buckets_shift_;
+  page_mask_ = page_buckets - 1;
+  buckets_max_ = page_buckets * kPagesPerSegment * geometry.segments;
+  give_segment(first_segment);
+  directory_[0] = take_page();
+  mask_ = page_buckets - 1;
+  buckets_ = page_buckets;
+  std::memset(bucket_at(0), 0, page_buckets * sizeof(Bucket));
+}
+
+void Index::give_segment(std::uint32_t id) noexcept {
+  for (std::uint32_t i = kPagesPerSegment; i-- > 0;) store_page(id * kPagesPerSegment + i);
+}
+
+void Index::store_page(std::uint32_t page) noexcept {
+  store_raw(pages_ + (static_cast<std::uint64_t>(page) << page_shift_), page_head_);
+  page_head_ = page + 1;
+  ++pages_stored_;
+}
+
+std::uint32_t Index::take_page() noexcept {
+  MUST_GT(pages_stored_, 0u);
+  const std::uint32_t page = page_head_ - 1;
+  page_head_ = load_raw<std::uint32_t>(pages_ + (static_cast<std::uint64_t>(page) << page_shift_));
+  --pages_stored_;
+  return page;
+}
+
+bool Index::ready_overflow() noexcept {
+  if (overflow_free_ > 0) return true;
+  if (pages_stored_ == 0) return false;
+  const std::uint64_t page = take_page(), page_buckets = page_mask_ + 1;
+  auto* const first = reinterpret_cast<Bucket*>(pages_ + (page << page_shift_));
+  for (std::uint64_t i = page_buckets; i-- > 0;) free_overflow(link_to(first + i));
+  overflow_total_ += page_buckets;
+  return true;
+}
+
+std::uint64_t Index::take_overflow() noexcept {
+  MUST_GT(overflow_free_, 0u);
+  const std::uint64_t link = overflow_head_;
+  Bucket* const bucket = overflow_at(link);
+  overflow_head_ = bucket->link;
+  --overflow_free_;
+  *bucket = Bucket{};
+  return link;
+}
+
+void Index::free_overflow(std::uint64_t link) noexcept {
+  overflow_at(link)->link = overflow_head_;
+  overflow_head_ = link;
+  ++overflow_free_;
+}
+
+std::uint64_t* Index::slot_holding(std::uint64_t hash, Location at, Bucket*& in) const noexcept {
+  const std::uint64_t wanted = slot_of(hash, at);
+  for (Bucket* bucket = bucket_at(bucket_number(hash));;) {
+    for (std::uint64_t& slot : bucket->slots) {
+      if (slot != wanted) continue;
+      in = bucket;
+      return &slot;
+    }
+    if (bucket->link == 0) return nullptr;
+    bucket = overflow_at(bucket->link);
+  }
+}
+
+bool Index::holds(std::uint64_t hash, Location at) const noexcept {
+  Bucket* in = nullptr;
+  return slot_holding(hash, at, in) != nullptr;
+}
+
+bool Index::insert(std::uint64_t hash, Location at) noexcept {
+  const std::uint64_t wanted = slot_of(hash, at);
+  Bucket* bucket = bucket_at(bucket_number(hash));
+  for (std::uint32_t length = 1;; ++length) {
+    for (std::uint64_t& slot : bucket->slots) {
+      if (slot != 0) continue;
+      ordered_store(slot, wanted);
+      ++items_;
+      return true;
+    }
+    if (bucket->link == 0) {
+      if (length >= kChainBucketsMax) return false;
+      break;
+    }
+    bucket = overflow_at(bucket->link);
+  }
+  const std::uint64_t link = take_overflow();
+  overflow_at(link)->slots[0] = wanted;
+  ordered_store(bucket->link, link);
+  ++items_;
+  return true;
+}
+
+void Index::replace(std::uint64_t hash, Location from, Location to) noexcept {
+  Bucket* in = nullptr;
+  std::uint64_t* const slot = slot_holding(hash, from, in);
+  MUST(slot != nullptr);
+  ordered_store(*slot, slot_of(hash, to));
+}
+
+void Index::remove(std::uint64_t hash, Location at) noexcept {
+  Bucket* in = nullptr;
+  std::uint64_t* const hole = slot_holding(hash, at, in);
+  MUST(hole != nullptr);
+  --items_;
+  if (bucket_at(bucket_number(hash))->link == 0) [[likely]] {
+    ordered_store(*hole, std::uint64_t{0});
+    return;
+  }
+  // The chain's last entry moves into the hole, so that chains stay as short as they can be.
+  Bucket *before = nullptr, *last = bucket_at(bucket_number(hash));
+  while (last->link != 0) {
+    before = last;
+    last = overflow_at(last->link);
+  }
+  std::uint32_t used = 0;
+  for (std::uint32_t i = 0; i < kSlots; ++i) {
+    if (last->slots[i] != 0) used = i + 1;
+  }
+  MUST_GT(used, 0u);  // An overflow bucket is never empty.
+  std::uint64_t* const filler = &last->slots[used - 1];
+  *hole = *filler;
+  *filler = 0;
+  for (std::uint32_t i = 0; i < kSlots; ++i) {
+    if (last->slots[i] != 0) return;
+  }
+  const std::uint64_t link = before->link;
+  before->link = 0;
+  free_overflow(link);
+}
+
+bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
+  std::uint32_t length = 1;
+  for (const Bucket* at = head; at->link != 0; at = overflow_at(at->link)) ++length;
+  if (length > kChainBucketsMax) return false;
+  for (const Bucket* at = head;;) {
+    for (const std::uint64_t slot : at->slots) {
+      if (slot != 0) loose.slots[loose.count++] = slot;
+    }
+    if (at->link == 0) break;
+    at = overflow_at(at->link);
+  }
+  for (std::uint64_t link = head->link; link != 0;) {
+    const std::uint64_t following = overflow_at(link)->link;
+    free_overflow(link);
+    link = following;
+  }
+  *head = Bucket{};
+  return true;
+}
+
+void Index::put_together(Bucket* head, std::span<const std::uint64_t> slots) noexcept {
+  Bucket* at = head;
+  std::uint32_t place = 0;
+  for (const std::uint64_t slot : slots) {
+    if (place == kSlots) {
+      at->link = take_overflow();
+      at = overflow_at(at->link);
+      place = 0;
+    }
+    at->slots[place++] = slot;
+  }
+}
+
+bool Index::shrink() noexcept {
+  if (buckets_ <= page_mask_ + 1 || !overflow_ready()) return false;
+  const std::uint64_t last = buckets_ - 1, half = (mask_ + 1) >> 1;
+  Bucket* const from = bucket_at(last);
+  Bucket* const to = bucket_at(last - half);
+  Loose loose, more;
+  if (!take_apart(to, loose)) return false;
+  if (!take_apart(from, more) || loose.count + more.count > kChainSlotsMax) {
+    put_together(to, {loose.slots, loose.count});
+    put_together(from, {more.slots, more.count});
+    return false;
+  }
+  for (std::uint32_t i = 0; i < more.count; ++i) loose.slots[loose.count++] = more.slots[i];
+  put_together(to, {loose.slots, loose.count});
+  buckets_ = last;
+  if (buckets_ == half) mask_ >>= 1;
+  if ((buckets_ & page_mask_) == 0) store_page(directory_[buckets_ >> page_buckets_shift_]);
+  return true;
+}
+
+std::uint64_t Index::count_slots() const noexcept {
+  std::uint64_t slots = 0, overflow = 0;
+  for (std::uint64_t number = 0; number < buckets_; ++number) {
+    const Bucket* at = bucket_at(number);
+    for (std::uint32_t length = 1;; ++length) {
+      std::uint32_t used = 0;
+      for (const std::uint64_t slot : at->slots) used += slot != 0;
+      slots += used;
+      if (length > 1 && used == 0) return ~std::uint64_t{0};
+      if (at->link == 0) break;
+      if (length > kChainBucketsMax) return ~std::uint64_t{0};
+      at = overflow_at(at->link);
+      ++overflow;
+    }
+  }
+  return overflow == overflow_buckets_used() ? slots : ~std::uint64_t{0};
+}
+
+}  // namespace gannet::storage

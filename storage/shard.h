@@ -1,0 +1,247 @@
+/// The segment store of one core: items in append-only segments, found through an index, gone at their second, evicted
+/// by the segment. Satisfies storage::Store (storage/store.h), where each operation's meaning is written; here is what
+/// is special to segments.
+///
+/// Owner: one thread. The first call binds it (or bind_owner()), and every call checks it. Time: `now` is unix seconds;
+/// a `now` smaller than one seen before is taken as the largest seen.
+///
+/// Order of stores on the write path, so that whoever finds the memory after this process died at any instruction sees
+/// a prefix of them (x86 total store order; ordered_store() keeps the compiler to it). An item whose dead bit is clear
+/// is the truth about its key.
+///   1. reserve: item header, dead bit set, lengths whole          (Shard::place, shard.cc)
+///   2. reserve: the segment's expiry range, then its used_bytes   (Shard::place, shard.cc)
+///   3. caller: value bytes
+///   4. commit: CAS and check into the header                      (Shard::publish, shard.cc)
+///   5. commit: state byte = live                                  (Shard::publish, shard.cc)
+///   6. commit: the index slot, new or replaced: the one store that lookups see  (Index::insert, Index::replace)
+///   7. commit: dead bit of the item replaced                      (Shard::bury, shard.cc)
+///   8. only then is the answer sent, so that between 5 and 7 either item is a right one to find: rebuild takes the
+///   higher CAS.
+/// Erase, expiry and eviction: index slot emptied, then dead bit. Moving (collector.cc): the copy goes through 1, 2, 5,
+/// 6, 7 with its CAS. A segment is released only when every item in it is dead; it is opened (header whole, used_bytes
+/// 0) before step 1 writes into it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "storage/base/bytes.h"
+#include "storage/base/clock.h"
+#include "storage/base/must.h"
+#include "storage/hash.h"
+#include "storage/index.h"
+#include "storage/item.h"
+#include "storage/segment.h"
+#include "storage/segment_pool.h"
+#include "storage/store.h"
+
+namespace gannet::storage {
+
+/// Who goes when memory is full. May be changed while serving.
+enum class Eviction : std::uint8_t {
+  kMerge,  ///< The oldest segments are merged: what was used most for its size stays, up to half of their bytes.
+  kFifo,   ///< The oldest segment goes as it is.
+};
+
+struct ShardOptions {
+  /// A power of two from kSegmentBytesMin to kSegmentBytesMax; 0: chosen from the region's size, 64 KiB to 1 MiB, at
+  /// least 64 segments where that is possible, more only where item_bytes_max wants it.
+  std::uint32_t segment_bytes = 0;
+  /// Largest item, header and padding included; 0: 1 MiB or what a segment holds. Never more than a segment.
+  std::uint32_t item_bytes_max = 0;
+  HashKey hash_key;
+  Eviction eviction = Eviction::kMerge;
+  /// 1..65535. Above it pin() refuses and the caller copies.
+  std::uint32_t pins_max = 4096;
+  UnixSeconds now = 0;
+};
+
+class Shard {
+ public:
+  static constexpr std::uint32_t kReservationsMax = 1024;
+
+  /// Makes an empty shard in `region`, whose bytes it overwrites and which must outlive it; 64-byte aligned. nullptr:
+  /// `why` is one sentence that says what to change. The only call that allocates.
+  [[nodiscard]] static std::unique_ptr<Shard> format(MutableBytes region, const ShardOptions& options,
+                                                     std::string& why);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  ~Shard() = default;
+
+  /// The calling thread is the owner from here on. For a shard made on one thread and served on another.
+  void bind_owner() noexcept { owner_ = this_thread_mark(); }
+  void set_eviction(Eviction eviction) noexcept { eviction_ = eviction; }
+
+  [[nodiscard]] Probe hash(Bytes key) const noexcept { return {keyed_hash(hash_key_, key)}; }
+  void prefetch_bucket(Probe probe) const noexcept { index_.prefetch(probe.hash); }
+  void prefetch_item(Probe probe) const noexcept { index_.prefetch_items(probe.hash); }
+  [[nodiscard]] FindStatus find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept;
+  [[nodiscard]] bool pin(std::uint32_t segment) noexcept;
+  void unpin(std::uint32_t segment) noexcept;
+
+  [[nodiscard]] StoreStatus reserve(Probe probe, const SetRequest& request, UnixSeconds now, Reservation& out) noexcept;
+  [[nodiscard]] StoreStatus commit(const Reservation& reservation, UnixSeconds now, std::uint64_t& cas_out) noexcept;
+  void abandon(const Reservation& reservation) noexcept;
+  [[nodiscard]] StoreStatus set(Probe probe, const SetRequest& request, Bytes value, UnixSeconds now,
+                                std::uint64_t& cas_out) noexcept;
+
+  [[nodiscard]] StoreStatus erase(Probe probe, Bytes key, std::uint64_t cas, UnixSeconds now) noexcept;
+  [[nodiscard]] StoreStatus touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSeconds now,
+                                  ItemView& out) noexcept;
+  [[nodiscard]] StoreStatus arithmetic(Probe probe, const ArithmeticRequest& request, UnixSeconds now,
+                                       std::uint64_t& number_out, std::uint64_t& cas_out) noexcept;
+  [[nodiscard]] StoreStatus concat(Probe probe, Bytes key, Bytes tail, bool front, std::uint64_t cas, UnixSeconds now,
+                                   std::uint64_t& cas_out) noexcept;
+  void flush(UnixSeconds at, UnixSeconds now) noexcept;
+
+  void tick(UnixSeconds now, std::uint32_t budget_bytes) noexcept;
+  [[nodiscard]] Stats stats() const noexcept;
+  [[nodiscard]] AuditReport audit(UnixSeconds now) const noexcept;
+  [[nodiscard]] std::uint32_t item_bytes_max() const noexcept { return item_bytes_max_; }
+  [[nodiscard]] const Geometry& geometry() const noexcept { return pool_.geometry(); }
+
+ private:
+  struct OpenReservation {
+    std::uint64_t hash = 0;
+    Location at = 0;  ///< 0: the slot is free.
+    std::uint64_t cas = 0;
+    std::uint32_t next = 0;  ///< Free list.
+    std::uint16_t turn = 0;  ///< Upper half of the ticket: a stale ticket is our own mistake, and found.
+    SetMode mode = SetMode::kSet;
+  };
+  /// The tail of a TTL bucket.
+  struct Tail {
+    std::uint32_t segment = kNoSegment;
+    std::uint32_t bucket = 0;
+    UnixSeconds last_append_s = 0;
+  };
+  static constexpr std::uint32_t kTailsMax = 32;
+  static constexpr std::uint32_t kWindowMax = 4;
+  static constexpr std::uint32_t kScoreClasses = 256;
+  /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
+  struct Collector {
+    enum class Phase : std::uint8_t { kIdle, kScan, kDrain };
+    Phase phase = Phase::kIdle;
+    bool keep_all = false;    ///< Compaction: nothing unexpired is evicted while keep_bytes last.
+    std::uint8_t ageing = 0;  ///< Uses are shifted right by this when an item is kept.
+    std::uint32_t windows = 0, at = 0, offset = 0;
+    std::uint32_t cutoff = 0;      ///< Score classes below it go.
+    std::uint64_t keep_bytes = 0;  ///< What may still be kept.
+    std::array<std::uint32_t, kWindowMax> window{};
+    std::array<std::uint64_t, kScoreClasses> histogram{};
+  };
+
+  Shard() = default;
+
+  [[nodiscard]] static const void* this_thread_mark() noexcept {
+    static thread_local const char mark = 0;
+    return &mark;
+  }
+  void check_owner() noexcept {
+    const void* const self = this_thread_mark();
+    if (owner_ == nullptr) [[unlikely]]
+      owner_ = self;
+    MUST_EQ(owner_, self);
+  }
+
+  [[nodiscard]] ShardHeader& header() noexcept { return *reinterpret_cast<ShardHeader*>(pool_.base()); }
+  [[nodiscard]] const ShardHeader& header() const noexcept {
+    return *reinterpret_cast<const ShardHeader*>(pool_.base());
+  }
+  [[nodiscard]] ItemHeader& item_at(Location at) const noexcept {
+    return *reinterpret_cast<ItemHeader*>(pool_.base() + at * 4);
+  }
+  [[nodiscard]] std::uint64_t hash_at(Location at) const noexcept { return keyed_hash(hash_key_, item_at(at).key()); }
+
+  // shard.cc
+  /// Takes `now` in: never backwards; a delayed flush whose second has come is done.
+  UnixSeconds advance(UnixSeconds now) noexcept;
+  [[nodiscard]] bool visible(const ItemHeader& item) const noexcept {
+    return !item.expired(now_) && item.cas() >= flush_cas_;
+  }
+  /// The place of the key's item, visible or not; 0 for none.
+  [[nodiscard]] Location locate(std::uint64_t hash, Bytes key) const noexcept;
+  [[nodiscard]] Location locate_visible(std::uint64_t hash, Bytes key) const noexcept;
+  [[nodiscard]] StoreStatus judge(Location at, SetMode mode, std::uint64_t cas) const noexcept;
+  /// Room for an item whose header it writes (dead, CAS 0); 0 when nothing can be evicted. May evict and move items,
+  /// but not those in segments with a reservation.
+  [[nodiscard]] Location make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t flags,
+                                   UnixSeconds expires_at) noexcept;
+  [[nodiscard]] Location place(std::uint32_t segment, std::uint32_t bytes, UnixSeconds expires_at) noexcept;
+  /// Makes a written item live under `cas` and visible in place of `old` (0: new to the index). kNoMemory: the index is
+  /// full.
+  [[nodiscard]] bool publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept;
+  /// An item no index entry points at any more: its dead bit, and its segment's sums.
+  void bury(Location at) noexcept;
+  void forget(std::uint64_t hash, Location at) noexcept;
+  /// An item that never became live: its room is given back where that is possible.
+  void discard(Location at) noexcept;
+  void count_use(ItemHeader& item) noexcept;
+  void describe(Location at, ItemView& out) const noexcept;
+  [[nodiscard]] OpenReservation& reservation_of(const Reservation& reservation) noexcept;
+  void end_reservation(OpenReservation& open) noexcept;
+
+  // tails.cc
+  /// An open segment with room for `bytes`, of the bucket that fits `expires_at` or the nearest one; kNoSegment when no
+  /// segment is left.
+  [[nodiscard]] std::uint32_t tail_for(UnixSeconds expires_at, std::uint32_t bytes, bool may_evict) noexcept;
+  void close_tail(std::uint32_t tail) noexcept;
+  [[nodiscard]] bool close_some_tail() noexcept;
+  void close_idle_tails() noexcept;
+
+  // collector.cc
+  /// Makes at least one segment free beyond `spare`, evicting if need be. False: nothing can be evicted.
+  [[nodiscard]] bool make_free(std::uint32_t spare) noexcept;
+  [[nodiscard]] bool collect(std::uint64_t budget) noexcept;
+  [[nodiscard]] bool begin_merge(bool drop_all) noexcept;
+  [[nodiscard]] bool begin_expired() noexcept;
+  [[nodiscard]] bool evictable(const SegmentHeader& segment) const noexcept;
+  void add_to_window(std::uint32_t id) noexcept;
+  void scan(std::uint64_t& budget) noexcept;
+  void choose_cutoff() noexcept;
+  void drain(std::uint64_t& budget) noexcept;
+  void drain_item(Location at, std::uint64_t hash) noexcept;
+  [[nodiscard]] bool move_item(Location at, std::uint64_t hash) noexcept;
+  [[nodiscard]] static std::uint32_t score_of(const ItemHeader& item) noexcept;
+  void release_if_empty(std::uint32_t id) noexcept;
+  [[nodiscard]] bool collecting(std::uint32_t id) const noexcept;
+
+  // tick.cc
+  void pace(std::uint32_t item_bytes) noexcept;
+  [[nodiscard]] bool ready_index() noexcept;
+  void tend_index(std::uint32_t steps) noexcept;
+  void seal_some(std::uint64_t& budget) noexcept;
+  void look_for_expired() noexcept;
+  void flush_now() noexcept;
+
+  // audit.cc
+  void audit_segment(std::uint32_t id, AuditReport& report) const noexcept;
+
+  SegmentPool pool_;
+  Index index_;
+  HashKey hash_key_;
+  const void* owner_ = nullptr;
+  UnixSeconds now_ = 0, flush_at_ = 0;
+  std::uint64_t flush_cas_ = 0;
+  std::uint64_t random_ = 0;
+  std::uint32_t item_bytes_max_ = 0, pins_max_ = 0;
+  std::uint32_t pins_ = 0, reservations_open_ = 0, reservation_free_ = 0;
+  std::uint32_t spare_ = 0;        ///< Free segments that only the collector and the index may take.
+  std::uint32_t free_wanted_ = 0;  ///< Eviction ahead of need starts below this.
+  std::uint32_t tails_ = 0, tails_max_ = 0;
+  std::array<Tail, kTailsMax> tail_{};
+  Eviction eviction_ = Eviction::kMerge;
+  Collector collector_;
+  Stats counts_;                    ///< The counters among them; gauges are filled in by stats().
+  std::uint32_t watch_cursor_ = 0;  ///< Next segment header that look_for_expired() reads.
+  std::uint64_t held_sum_ = 0, held_ = 0;
+  std::uint32_t seal_segment_ = kNoSegment, seal_offset_ = 0, seal_crc_ = 0, seal_cursor_ = 0;
+  std::uint64_t live_bytes_ = 0;
+  std::unique_ptr<OpenReservation[]> reservations_;
+};
+
+static_assert(Store<Shard>);
+
+}  // namespace gannet::storage
