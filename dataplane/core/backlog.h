@@ -1,0 +1,37 @@
+/// Datagrams that wait for their requests to be executed, oldest first. A packet stays at its place until it leaves, so
+/// pointers into it hold.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/core/limits.h"
+#include "nicpipe/packet.h"
+#include "storage/base/must.h"
+
+namespace gannet::dataplane {
+
+class Backlog {
+ public:
+  Backlog() : packets_(std::make_unique<nicpipe::Packet[]>(kBacklogPackets)) {}
+
+  [[nodiscard]] std::uint32_t size() const noexcept { return tail_ - head_; }
+  [[nodiscard]] std::uint32_t room() const noexcept { return kBacklogPackets - size(); }
+  /// Needs room().
+  void push(const nicpipe::Packet& packet) noexcept {
+    MUST_LT(size(), kBacklogPackets);
+    packets_[tail_++ % kBacklogPackets] = packet;
+  }
+  /// The `nth` oldest; nth < size().
+  [[nodiscard]] nicpipe::Packet& at(std::uint32_t nth) noexcept { return packets_[(head_ + nth) % kBacklogPackets]; }
+  void pop(std::uint32_t count) noexcept {
+    MUST_LE(count, size());
+    head_ += count;
+  }
+
+ private:
+  std::unique_ptr<nicpipe::Packet[]> packets_;
+  std::uint32_t head_ = 0, tail_ = 0;
+};
+
+}  // namespace gannet::dataplane

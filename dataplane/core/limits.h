@@ -1,0 +1,73 @@
+/// Every bound of a worker, in one place, checked against each other before the program can exist.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gannet::dataplane {
+
+/// Requests that go through the stages together: enough that one item's cache miss hides behind the others' work.
+inline constexpr std::uint32_t kStageJobsMax = 32;
+
+/// Packets with requests not yet executed. Received frames may fill half of it, packets from other workers the whole.
+inline constexpr std::uint32_t kBacklogPackets = 256;
+inline constexpr std::uint32_t kBacklogReceived = kBacklogPackets / 2;
+/// Stages run in one turn at most; what is left of the backlog waits for the next turn.
+inline constexpr std::uint32_t kStageRunsPerTurn = 16;
+
+/// Answers made and not yet taken by the device, for each port.
+inline constexpr std::uint32_t kSendPackets = 512;
+/// Empty buffers kept for answers that cannot use their request's own.
+inline constexpr std::uint32_t kSparePackets = 256;
+/// A packet that needs a spare waits this many turns for one; then its answer is dropped (drop_no_buffer) so that its
+/// own buffer comes free.
+inline constexpr std::uint32_t kStarvedTurnsMax = 64;
+
+/// Requests to another worker that wait in the ring between two workers, and how many are collected before they are
+/// pushed.
+inline constexpr std::uint32_t kHandoverSlots = 512;
+inline constexpr std::uint32_t kHandoverBurst = 32;
+/// Packets taken from each other worker in one turn.
+inline constexpr std::uint32_t kTakeoverBurst = 32;
+
+/// Answers longer than a datagram under way at once; one more is refused with 0x82.
+inline constexpr std::uint32_t kTransfersMax = 256;
+/// Their datagrams: in one turn together, and of one answer in one turn, so that small answers are not stuck behind
+/// large ones.
+inline constexpr std::uint32_t kTransferDatagramsPerTurn = 128;
+inline constexpr std::uint32_t kTransferDatagramsEach = 16;
+
+/// STAT answers under way at once, and the room of one.
+inline constexpr std::uint32_t kStatBuffers = 4;
+inline constexpr std::size_t kStatBytes = 64 * 1024;
+
+/// A datagram of an answer is at most this long, as memcached's, or what the MTU leaves; the first 8 bytes are the
+/// frame header.
+inline constexpr std::size_t kDatagramBytesMax = 1400;
+
+/// A value of at least this size leaves straight from its segment where the device gathers. Measured by
+/// bench/dataplane/reply_bench.cc.
+inline constexpr std::uint32_t kPointBytesMin = 1024;
+
+/// How often the store works in the background and how much it may walk each time.
+inline constexpr std::uint64_t kTickIntervalNs = 250'000;
+inline constexpr std::uint32_t kTickBytes = 256 * 1024;
+/// How often gauges are written.
+inline constexpr std::uint64_t kGaugeIntervalNs = 100'000'000;
+
+/// More than one port feeds a worker from one set of tables.
+inline constexpr std::uint32_t kPortsMax = 4;
+inline constexpr std::uint32_t kWorkersMax = 64;
+
+static_assert(kBacklogReceived >= 2 * kStageJobsMax, "received frames must be able to fill a stage");
+static_assert((kBacklogPackets & (kBacklogPackets - 1)) == 0, "the backlog is a ring");
+static_assert(kSendPackets >= 2 * kBacklogReceived,
+              "every received frame may be answered at once while older answers wait");
+static_assert(kSendPackets > kTransferDatagramsPerTurn + kStageJobsMax,
+              "large answers must not take all of the send queue");
+static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
+              "one turn's large answers and one stage must find buffers");
+static_assert(kHandoverSlots % kHandoverBurst == 0);
+static_assert(kWorkersMax < 0x80, "a travelling packet counts workers in seven bits");
+
+}  // namespace gannet::dataplane

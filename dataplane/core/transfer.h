@@ -1,0 +1,86 @@
+/// Answers longer than one datagram: a bounded table of messages that leave over several turns, and the buffers of STAT
+/// answers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/core/answer.h"
+#include "dataplane/core/limits.h"
+#include "nicpipe/udp.h"
+#include "storage/base/bytes.h"
+#include "storage/base/must.h"
+
+namespace gannet::dataplane {
+
+/// One message under way: `head` then `value`, cut into datagrams. The value stays where it is until the last datagram
+/// was made: a pin of the transfer's own on its segment, or a STAT buffer.
+struct Transfer {
+  enum class Source : std::uint8_t { kSegment, kStat };
+
+  nicpipe::UdpFlow flow;
+  std::uint16_t request_id = 0;  ///< As it lay in the request.
+  std::uint16_t total = 0;       ///< Datagrams.
+  std::uint16_t next = 0;        ///< Sequence of the next one.
+  std::uint8_t port = 0;
+  Source source = Source::kSegment;
+  std::uint32_t held = 0;  ///< The segment pinned, or the index of the STAT buffer.
+  std::uint32_t head_bytes = 0;
+  Bytes value;
+  std::array<std::byte, kAnswerHeadBytesMax> head;
+
+  [[nodiscard]] std::uint64_t message_bytes() const noexcept { return head_bytes + value.size(); }
+};
+
+class TransferTable {
+ public:
+  TransferTable()
+      : transfers_(std::make_unique<Transfer[]>(kTransfersMax)),
+        stat_bytes_(std::make_unique<std::byte[]>(kStatBuffers * kStatBytes)) {
+    for (std::uint32_t i = 0; i < kTransfersMax; ++i) order_[i] = static_cast<std::uint16_t>(i);
+  }
+
+  [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
+  [[nodiscard]] bool full() const noexcept { return count_ == kTransfersMax; }
+  /// A new entry at the end. Needs: not full.
+  [[nodiscard]] Transfer& add() noexcept {
+    MUST(!full());
+    return transfers_[order_[count_++]];
+  }
+  [[nodiscard]] Transfer& at(std::uint32_t nth) noexcept { return transfers_[order_[nth]]; }
+  /// The others keep their order.
+  void remove(std::uint32_t nth) noexcept {
+    const std::uint16_t gone = order_[nth];
+    for (std::uint32_t i = nth; i + 1 < count_; ++i) order_[i] = order_[i + 1];
+    order_[--count_] = gone;
+  }
+
+  /// A free STAT buffer of kStatBytes; false: all are in use.
+  [[nodiscard]] bool take_stat_buffer(std::uint32_t& index) noexcept {
+    for (std::uint32_t i = 0; i < kStatBuffers; ++i) {
+      if (stat_used_[i]) continue;
+      stat_used_[i] = true;
+      index = i;
+      return true;
+    }
+    return false;
+  }
+  [[nodiscard]] MutableBytes stat_buffer(std::uint32_t index) noexcept {
+    return {stat_bytes_.get() + index * kStatBytes, kStatBytes};
+  }
+  void give_stat_buffer(std::uint32_t index) noexcept {
+    MUST(stat_used_[index]);
+    stat_used_[index] = false;
+  }
+
+ private:
+  std::unique_ptr<Transfer[]> transfers_;
+  std::unique_ptr<std::byte[]> stat_bytes_;
+  std::array<std::uint16_t, kTransfersMax>
+      order_{};  ///< Entries 0..count_-1 are under way, oldest first; the rest are free.
+  std::uint32_t count_ = 0;
+  std::array<bool, kStatBuffers> stat_used_{};
+};
+
+}  // namespace gannet::dataplane

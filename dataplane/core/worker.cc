@@ -1,0 +1,12 @@
+#include "dataplane/core/worker.h"
+
+#include "dataplane/core/worker_reply.h"
+#include "dataplane/core/worker_stage.h"
+#include "dataplane/core/worker_turn.h"
+#include "storage/shard.h"
+
+namespace gannet::dataplane {
+
+template class BasicWorker<storage::Shard>;
+
+}  // namespace gannet::dataplane

@@ -1,0 +1,159 @@
+/// One worker: a function from (frames in, now) to (frames to send, buffers to free), with a shard of the store behind
+/// it. It does no I/O, reads no clock, and never waits; the program around it does the first two. See README.md, "The
+/// turn".
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "control/abi/shared.h"
+#include "dataplane/core/backlog.h"
+#include "dataplane/core/group.h"
+#include "dataplane/core/job.h"
+#include "dataplane/core/limits.h"
+#include "dataplane/core/outbox.h"
+#include "dataplane/core/transfer.h"
+#include "nicpipe/flow_hash.h"
+#include "nicpipe/host.h"
+#include "storage/base/clock.h"
+
+namespace gannet::storage {
+class Shard;
+}
+
+namespace gannet::dataplane {
+
+struct WorkerOptions {
+  std::uint32_t index = 0;  ///< 0..group.workers()-1; worker k writes shared.worker[k].
+  std::vector<nicpipe::HostConfig>
+      ports;  ///< 1..kPortsMax; Packet::port is the index. Served UDP ports: [base, base + 1 + workers).
+  /// For a port whose device has fewer queues than there are workers: which worker a received frame belongs to.
+  /// nullptr: the device decides. Indexed like `ports`; may be shorter. Outlives the worker.
+  std::vector<const nicpipe::Dispatch*> dispatch;
+  /// Read once a stage, for the latency histogram. nullptr: latency is not recorded.
+  MonotonicNs (*mono_now)() = nullptr;
+};
+
+/// One core's alone, except the constructor. `S` satisfies storage::Store. Allocates in the constructor and nowhere
+/// else.
+template <class S>
+class BasicWorker {
+ public:
+  /// `group` and `shard` outlive the worker.
+  BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& options);
+  BasicWorker(const BasicWorker&) = delete;
+  BasicWorker& operator=(const BasicWorker&) = delete;
+
+  /// How many frames the next turn() takes at most; 0 under back-pressure: leave them in the device.
+  [[nodiscard]] std::uint32_t rx_room() const noexcept;
+
+  /// One turn. Takes over every packet of `rx` (MUST: no more than rx_room(); Packet::port set by whoever received it).
+  /// True: something was done; false: idle. `now` never runs backwards in mono_ns.
+  bool turn(std::span<nicpipe::Packet> rx, Now now) noexcept;
+
+  /// After each turn, for each port: hand these to the device, then say how many it took. The others stay, in order,
+  /// for the next time.
+  [[nodiscard]] std::span<nicpipe::Packet> to_send(std::uint32_t port = 0) noexcept { return out_.to_send(port); }
+  void sent(std::uint32_t packets, std::uint32_t port = 0) noexcept;
+
+  /// After each turn: give these back to their pool (any of the pool's endpoints), then call freed().
+  [[nodiscard]] std::span<nicpipe::Packet> to_free() noexcept { return out_.to_free(); }
+  void freed() noexcept { out_.freed(); }
+
+  /// Empty packets the worker would like to have for answers that cannot use their request's buffer: alloc that many
+  /// and give what came.
+  [[nodiscard]] std::uint32_t spares_wanted() const noexcept { return kSparePackets - out_.spares(); }
+  void give_spares(std::span<const nicpipe::Packet> packets) noexcept;
+
+  /// For the endpoints this worker sends through: unpins a segment once the device has read it. Called on this worker's
+  /// thread.
+  [[nodiscard]] nicpipe::ReleaseHook release_hook() noexcept;
+
+  /// Nothing under way: no backlog, no large answer, nothing to send. With no worker busy and
+  /// group.packets_travelling() 0, all is answered.
+  [[nodiscard]] bool drained() const noexcept;
+  /// At the end: moves everything still held (backlog, spares, unsent, packets travelling to us) to to_free(),
+  /// unpinning tails and transfers. May need several calls, each followed by free and freed(): true when nothing is
+  /// left.
+  [[nodiscard]] bool close() noexcept;
+
+  [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
+  [[nodiscard]] const abi::LiveConfig& live() const noexcept { return live_; }
+
+ private:
+  using Packet = nicpipe::Packet;
+  struct Port {
+    nicpipe::Host host;
+    const nicpipe::Dispatch* dispatch;
+    std::uint32_t chunk_bytes;  ///< Of a message in one datagram.
+    bool multi_segment;
+  };
+
+  // worker_turn.h: taking frames in.
+  void adopt_config() noexcept;
+  void receive(std::span<Packet> rx, Now now) noexcept;
+  void admit(Packet& packet, Now now) noexcept;
+  void admit_datagram(Packet& packet) noexcept;
+  std::uint32_t take_over(Now now) noexcept;
+  void travel(Packet& packet, std::uint32_t target) noexcept;
+  void push_travellers(std::uint32_t target) noexcept;
+  void background(Now now, bool busy) noexcept;
+  void write_gauges(Now now) noexcept;
+  static void release_pin(void* self, std::uint32_t segment);
+
+  // worker_stage.h: executing requests.
+  bool run_stage(Now now) noexcept;
+  void build_stage(bool starved) noexcept;
+  bool build_run(Packet& packet, std::uint32_t jobs_max, bool starved, Run& run) noexcept;
+  void execute_stage(Now now) noexcept;
+  void settle_stage() noexcept;
+  void record_latency(MonotonicNs done) noexcept;
+  [[nodiscard]] static abi::LatencyClass latency_class_of(memcache::Action action, memcache::Status status) noexcept;
+
+  // worker_reply.h: writing answers.
+  void reply(Job& job, Answer& answer) noexcept;
+  void reply_single(Job& job, const Answer& answer, const Port& port) noexcept;
+  void reply_long(Job& job, Answer& answer, const Port& port) noexcept;
+  void reply_stat(Job& job, Answer& answer, Now now) noexcept;
+  [[nodiscard]] bool take_packet(const Job& job, Packet& packet) noexcept;
+  [[nodiscard]] bool point_at(Packet& packet, Bytes value, std::uint32_t segment, const Port& port) noexcept;
+  void begin_transfer(Transfer& transfer, const Job& job, std::uint64_t message_bytes, const Port& port) noexcept;
+  void finish_packet(const Job& job) noexcept;
+  bool continue_transfers() noexcept;
+  void send_next(Transfer& transfer) noexcept;
+  void end_transfer(std::uint32_t nth) noexcept;
+
+  WorkerGroup& group_;
+  S& shard_;
+  const std::uint32_t index_, workers_;
+  MonotonicNs (*const mono_now_)();
+  abi::WorkerBlock& block_;
+  abi::WorkerCounters& counters_;
+  std::vector<Port> ports_;
+  bool dispatches_ = false;
+
+  Outbox out_;
+  Backlog backlog_;
+  TransferTable transfers_;
+  std::vector<std::array<Packet, kHandoverBurst>> travellers_;  ///< Collected for each worker.
+  std::vector<std::uint32_t> travellers_count_;
+
+  std::array<Job, kStageJobsMax> jobs_;
+  std::array<Run, kBacklogPackets> runs_;
+  std::uint32_t jobs_count_ = 0, runs_count_ = 0;
+  std::uint32_t spares_needed_ = 0;  ///< By the stage being built, at most.
+  std::uint32_t starved_turns_ = 0;
+
+  abi::LiveConfig live_{};
+  std::uint64_t live_generation_ = 0;
+  MonotonicNs last_tick_ns_ = 0, last_gauges_ns_ = 0;
+};
+
+/// What gannetd runs; instantiated in worker.cc.
+extern template class BasicWorker<storage::Shard>;
+using Worker = BasicWorker<storage::Shard>;
+
+}  // namespace gannet::dataplane

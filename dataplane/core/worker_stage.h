@@ -1,0 +1,186 @@
+/// BasicWorker: requests through the stages. A stage is up to kStageJobsMax requests from as many datagrams as it
+/// takes.
+///   1  parse, find the owner, hash, ask for the bucket line     (build_stage)
+///   2  the bucket line is there: ask for the item's lines       (execute_stage)
+///   3  compare, execute, write the answer                       (execute_stage)
+///   4  the datagrams go where their next request is             (settle_stage)
+#pragma once
+
+#include <algorithm>
+
+#include "dataplane/core/executor.h"
+#include "dataplane/core/routing.h"
+#include "dataplane/core/worker.h"
+#include "storage/base/must.h"
+
+namespace gannet::dataplane {
+
+/// True: something moved.
+template <class S>
+bool BasicWorker<S>::run_stage(Now now) noexcept {
+  build_stage(starved_turns_ >= kStarvedTurnsMax);
+  if (runs_count_ ==
+      0) {  // The oldest datagram needs a spare packet, or the device has not taken the answers there are.
+    ++starved_turns_;
+    return false;
+  }
+  starved_turns_ = 0;
+  execute_stage(now);
+  settle_stage();
+  return true;
+}
+
+template <class S>
+void BasicWorker<S>::build_stage(bool starved) noexcept {
+  jobs_count_ = runs_count_ = spares_needed_ = 0;
+  const std::uint32_t jobs_max = std::min(kStageJobsMax, out_.send_room(static_cast<std::uint32_t>(ports_.size())));
+  if (jobs_max == 0) return;
+  for (std::uint32_t nth = 0; nth < backlog_.size() && jobs_count_ < jobs_max; ++nth) {
+    Run& run = runs_[runs_count_];
+    const std::uint32_t jobs_before = jobs_count_;
+    const bool whole = build_run(backlog_.at(nth), jobs_max, starved, run);
+    run.jobs = jobs_count_ - jobs_before;
+    if (whole || run.jobs > 0) ++runs_count_;
+    if (!whole) return;
+  }
+}
+
+/// The requests of one datagram from its cursor on, as far as they are ours and there is room. False: it is not
+/// finished.
+template <class S>
+bool BasicWorker<S>::build_run(Packet& packet, std::uint32_t jobs_max, bool starved, Run& run) noexcept {
+  run.packet = &packet;
+  run.fate = Fate::kDone;
+  const Bytes payload = nicpipe::udp_payload(packet);
+  const std::uint32_t jobs_before = jobs_count_;
+  const auto stay = [&run] {
+    run.fate = Fate::kStay;
+    return false;
+  };
+  for (;;) {
+    if (jobs_count_ == jobs_max) return stay();
+    Job& job = jobs_[jobs_count_];
+    job.parsed = memcache::parse(payload.subspan(packet.cursor), job.request);
+    if (job.parsed == memcache::ParseStatus::kNeedMore || job.parsed == memcache::ParseStatus::kBadMagic) {
+      abi::bump(job.parsed == memcache::ParseStatus::kBadMagic ? counters_.drop_bad_magic : counters_.drop_truncated);
+      if (jobs_count_ > jobs_before) jobs_[jobs_count_ - 1].last = true;
+      return true;
+    }
+    job.packet = &packet;
+    job.more_visits = false;
+    job.last = true;
+    if (job.parsed != memcache::ParseStatus::kOk) {
+      ++jobs_count_;
+      return true;
+    }
+    const memcache::OpcodeRule& rule = job.request.rule();
+    const bool flush_round = workers_ > 1 && rule.action == memcache::Action::kFlush;
+    if (rule.key == memcache::KeyRule::kNeeded) {
+      const Bytes key = job.request.key_span();
+      if (const std::uint32_t owner = worker_of(key, workers_); owner != index_) {
+        run.fate = Fate::kTravel;
+        run.target = owner;
+        return true;
+      }
+      job.probe = shard_.hash(key);
+      shard_.prefetch_bucket(job.probe);
+    }
+    const std::uint32_t end = packet.cursor + job.request.wire_bytes;
+    job.last = end == payload.size() || rule.action == memcache::Action::kQuit;
+    const std::uint32_t visits = !flush_round ? 1 : (packet.mark & kMarkVisits) == 0 ? workers_ : packet.mark;
+    job.more_visits = visits > 1;
+    if (!job.last && !job.more_visits) {  // Its answer needs a packet of its own.
+      if (spares_needed_ == out_.spares() && !starved) return stay();
+      ++spares_needed_;
+    }
+    if (flush_round) packet.mark = static_cast<std::uint8_t>(visits - 1);
+    ++jobs_count_;
+    if (job.more_visits) {
+      run.fate = Fate::kTravel;
+      run.target = (index_ + 1) % workers_;
+      return true;
+    }
+    if (job.last) return true;
+    packet.cursor = static_cast<std::uint16_t>(end);
+  }
+}
+
+template <class S>
+void BasicWorker<S>::execute_stage(Now now) noexcept {
+  for (std::uint32_t i = 0; i < jobs_count_; ++i) {
+    if (jobs_[i].parsed == memcache::ParseStatus::kOk && jobs_[i].request.key_bytes != 0)
+      shard_.prefetch_item(jobs_[i].probe);
+  }
+  Executor<S> executor(shard_, counters_, now.unix_s, live_);
+  std::uint32_t requests = 0;
+  for (std::uint32_t i = 0; i < jobs_count_; ++i) {
+    Job& job = jobs_[i];
+    Answer answer;
+    answer.opcode = job.request.opcode;
+    answer.opaque = job.request.opaque;
+    const memcache::Action action = job.request.rule().action;
+    requests += job.more_visits ? 0 : 1;
+    if (action == memcache::Action::kFlush && !job.more_visits) abi::bump(counters_.cmd_flush);
+    if (job.parsed != memcache::ParseStatus::kOk) {
+      answer.refuse(memcache::status_of(job.parsed));
+      detail::count_refusal(counters_, answer.status);
+    } else if (action == memcache::Action::kStat) {
+      reply_stat(job, answer, now);
+      job.latency_class = static_cast<std::uint8_t>(abi::LatencyClass::kOther);
+      continue;
+    } else {
+      executor.run(job.request, job.probe, answer);
+    }
+    job.latency_class = static_cast<std::uint8_t>(latency_class_of(action, answer.status));
+    if (!job.more_visits) reply(job, answer);
+  }
+  abi::bump(counters_.requests, requests);
+  if (mono_now_ != nullptr && jobs_count_ > 0) record_latency(mono_now_());
+}
+
+template <class S>
+abi::LatencyClass BasicWorker<S>::latency_class_of(memcache::Action action, memcache::Status status) noexcept {
+  using enum memcache::Action;
+  switch (action) {
+    case kGet:
+    case kGetAndTouch:
+      return status == memcache::Status::kNotFound ? abi::LatencyClass::kGetMiss : abi::LatencyClass::kGetHit;
+    case kSet:
+    case kAdd:
+    case kReplace:
+    case kAppend:
+    case kPrepend:
+      return abi::LatencyClass::kStore;
+    default:
+      return abi::LatencyClass::kOther;
+  }
+}
+
+template <class S>
+void BasicWorker<S>::record_latency(MonotonicNs done) noexcept {
+  for (std::uint32_t i = 0; i < jobs_count_; ++i) {
+    const Job& job = jobs_[i];
+    if (job.more_visits) continue;
+    const MonotonicNs received = job.packet->received_ns;
+    abi::bump(block_.latency.buckets[job.latency_class][abi::latency_bucket(done > received ? done - received : 0)]);
+  }
+}
+
+/// Finished datagrams leave the backlog in their order; the one that is not stays at its head.
+template <class S>
+void BasicWorker<S>::settle_stage() noexcept {
+  std::uint32_t gone = 0;
+  for (std::uint32_t i = 0; i < runs_count_; ++i) {
+    Run& run = runs_[i];
+    if (run.fate == Fate::kStay) break;
+    if (run.fate == Fate::kTravel) {
+      travel(*run.packet, run.target);
+    } else if (run.jobs == 0) {
+      out_.free(*run.packet);
+    }
+    ++gone;
+  }
+  backlog_.pop(gone);
+}
+
+}  // namespace gannet::dataplane
