@@ -1,5 +1,6 @@
-/// An endpoint is one queue of one port: where a worker's frames come from and go to. This is the contract every kind of endpoint keeps;
-/// MemoryEndpoint (tests, benchmarks) and dpdk::Endpoint (real devices) are checked against it at compile time.
+/// An endpoint is one queue of one port: where a worker's frames come from and go to. This is the contract every kind
+/// of endpoint keeps; MemoryEndpoint (tests, benchmarks) and dpdk::Endpoint (real devices) are checked against it at
+/// compile time.
 #pragma once
 
 #include <concepts>
@@ -12,16 +13,17 @@ namespace gannet::nicpipe {
 
 /// What a port can do for us; probed at start, never required.
 struct Capabilities {
-  bool rx_checksum = false;     ///< kRx*Checksum* flags are filled.
-  bool tx_ip_checksum = false;  ///< kTxIpChecksum is honoured.
-  bool tx_udp_checksum = false; ///< kTxUdpChecksum is honoured.
-  bool multi_segment = false;   ///< Packet::tail is honoured without a copy. Otherwise the application must not set it.
-  bool flow_hash = false;       ///< kRxFlowHash is filled.
-  std::uint16_t mtu = 1500;     ///< IP bytes a frame may carry, both ways.
-  std::uint16_t queues = 1;     ///< Endpoints of the port.
+  bool rx_checksum = false;      ///< kRx*Checksum* flags are filled.
+  bool tx_ip_checksum = false;   ///< kTxIpChecksum is honoured.
+  bool tx_udp_checksum = false;  ///< kTxUdpChecksum is honoured.
+  bool multi_segment = false;  ///< Packet::tail is honoured without a copy. Otherwise the application must not set it.
+  bool flow_hash = false;      ///< kRxFlowHash is filled.
+  std::uint16_t mtu = 1500;    ///< IP bytes a frame may carry, both ways.
+  std::uint16_t queues = 1;    ///< Endpoints of the port.
 };
 
-/// Called on the worker that owns the endpoint when the device has read a packet's tail. `context` was given with the hook.
+/// Called on the worker that owns the endpoint when the device has read a packet's tail. `context` was given with the
+/// hook.
 struct ReleaseHook {
   void (*release)(void* context, std::uint32_t pin) = nullptr;
   void* context = nullptr;

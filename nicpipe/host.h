@@ -54,11 +54,11 @@ enum class Drop : std::uint8_t {
   kIpFragment,  ///< A fragment: a request must fit one frame.
   kIpProtocol,  ///< Neither UDP nor ICMP.
   kUdpHeader,   ///< UDP length is under 8 or beyond the IP datagram.
-  kUdpChecksum,  ///< UDP checksum is there and wrong.
-  kUdpPort,      ///< A UDP port that is not served, and the rate limit (or the buffer's room) forbids the ICMP message.
   kSourceRefused,  ///< Source outside the allowed prefixes, a source port below 1024, or a group address as source MAC.
-  kArp,            ///< ARP: malformed, not for our address, or its sender claims our address.
-  kIcmp,           ///< ICMP: malformed, wrong checksum, no echo request, or above the rate limit.
+  kUdpChecksum,    ///< UDP checksum is there and wrong.
+  kUdpPort,  ///< A UDP port that is not served, and the rate limit (or the buffer's room) forbids the ICMP message.
+  kArp,      ///< ARP: malformed, not for our address, or its sender claims our address.
+  kIcmp,     ///< ICMP: malformed, wrong checksum, no echo request, or above the rate limit.
 };
 inline constexpr std::size_t kDrops = 13;
 

@@ -43,17 +43,15 @@ class MemoryPool {
   [[nodiscard]] std::uint32_t buffers_out() const noexcept;
 
  private:
+  friend class MemoryEndpoint;
   struct Slot {
     MemoryPool* pool = nullptr;
     std::uint32_t index = 0;
-    bool out = false;
+    bool out = false;  ///< Changed under mutex_; its holder may read it.
   };
-  [[nodiscard]] std::byte* memory_of(std::uint32_t index) const noexcept;
-  [[nodiscard]] std::size_t buffer_bytes() const noexcept {
-    return std::size_t{options_.headroom} + options_.data_bytes;
-  }
 
   const Options options_;
+  const std::size_t stride_;  ///< From one buffer to the next, bytes.
   std::unique_ptr<std::byte[]> memory_;
   std::vector<Slot> slots_;
   mutable std::mutex mutex_;
@@ -109,7 +107,6 @@ class MemoryEndpoint {
     Frame bytes;
     std::uint16_t flags;
   };
-  void put_on_wire(const Packet& packet);
   void release(const Packet& packet) noexcept;
 
   MemoryPool& pool_;

@@ -1,0 +1,65 @@
+#include "nicpipe/flow_hash.h"
+
+#include "nicpipe/headers.h"
+#include "storage/base/bytes.h"
+
+namespace gannet::nicpipe {
+
+FlowHash::FlowHash(FlowKey key) noexcept {
+  // Bit i of the input (most significant first) contributes the 32 key bits that start at bit i.
+  const auto key_bits = [&](std::size_t bit) {
+    const auto wide = load_be<std::uint64_t>(key.data() + bit / 8);
+    return static_cast<std::uint32_t>(wide << bit % 8 >> 32);
+  };
+  for (std::size_t half = 0; half < tables_.size(); ++half) {
+    for (std::size_t value = 0; value < 16; ++value) {
+      std::uint32_t hash = 0;
+      for (std::size_t bit = 0; bit < 4; ++bit)
+        if ((value >> (3 - bit) & 1) != 0) hash ^= key_bits(4 * half + bit);
+      tables_[half][value] = hash;
+    }
+  }
+}
+
+std::uint32_t FlowHash::operator()(Ipv4 source, Ipv4 destination, std::uint16_t source_port,
+                                   std::uint16_t destination_port) const noexcept {
+  const std::uint64_t addresses = std::uint64_t{source.value} << 32 | destination.value;
+  const std::uint32_t ports = std::uint32_t{source_port} << 16 | destination_port;
+  std::uint32_t hash = 0;
+  for (std::size_t half = 0; half < 16; ++half) hash ^= tables_[half][addresses >> (60 - 4 * half) & 15];
+  for (std::size_t half = 0; half < 8; ++half) hash ^= tables_[16 + half][ports >> (28 - 4 * half) & 15];
+  return hash;
+}
+
+std::uint32_t Dispatch::worker_of(Packet& packet) const noexcept {
+  const std::byte* frame = packet.data;
+  std::size_t l2_bytes = ethernet::kHeaderBytes;
+  if (packet.bytes < vlan::kHeaderBytes) return 0;
+  auto type = load_be<std::uint16_t>(frame + ethernet::kType);
+  if (type == ethernet::kTypeVlan) {
+    type = load_be<std::uint16_t>(frame + vlan::kInnerType);
+    l2_bytes = vlan::kHeaderBytes;
+  }
+  if (type != ethernet::kTypeIpv4 || packet.bytes < l2_bytes + ipv4::kHeaderBytes) return 0;
+  const std::byte* ip = frame + l2_bytes;
+  const std::size_t header_bytes = (static_cast<std::size_t>(ip[ipv4::kVersionIhl]) & 15) * 4;
+  const auto protocol = static_cast<std::uint8_t>(ip[ipv4::kProtocol]);
+  const bool has_ports = protocol == ipv4::kProtocolUdp || protocol == ipv4::kProtocolTcp;
+  const bool is_fragment = (load_be<std::uint16_t>(ip + ipv4::kFragment) & ipv4::kAnyFragment) != 0;
+  if (!has_ports || is_fragment || header_bytes < ipv4::kHeaderBytes || packet.bytes < l2_bytes + header_bytes + 4)
+    return 0;
+
+  const auto ports = load_be<std::uint32_t>(ip + header_bytes);  // Source, destination; the same place in UDP and TCP.
+  const auto source_port = static_cast<std::uint16_t>(ports >> 16);
+  const auto destination_port = static_cast<std::uint16_t>(ports);
+  const std::uint32_t own = static_cast<std::uint16_t>(destination_port - udp_port_first - 1);
+  if (protocol == ipv4::kProtocolUdp && own < workers) return own;
+  if ((packet.flags & kRxFlowHash) == 0) {
+    packet.flow_hash =
+        hash(load_ipv4(ip + ipv4::kSource), load_ipv4(ip + ipv4::kDestination), source_port, destination_port);
+    packet.flags |= kRxFlowHash;
+  }
+  return static_cast<std::uint32_t>(std::uint64_t{packet.flow_hash} * workers >> 32);
+}
+
+}  // namespace gannet::nicpipe

@@ -1,0 +1,74 @@
+/// Writing the headers every frame of ours begins with. Inside nicpipe only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "nicpipe/address.h"
+#include "nicpipe/checksum.h"
+#include "nicpipe/headers.h"
+#include "nicpipe/packet.h"
+#include "storage/base/bytes.h"
+#include "storage/base/must.h"
+
+namespace gannet::nicpipe {
+
+/// Where a frame goes on the wire.
+struct Link {
+  Mac destination, source;
+  std::uint16_t vlan_tci = 0;
+  bool has_vlan = false;
+};
+
+[[nodiscard]] constexpr std::size_t link_bytes(bool has_vlan) noexcept {
+  return has_vlan ? vlan::kHeaderBytes : ethernet::kHeaderBytes;
+}
+
+/// Writes link_bytes(link.has_vlan) bytes.
+inline void write_link(std::byte* frame, const Link& link, std::uint16_t type) noexcept {
+  store_mac(frame + ethernet::kDestination, link.destination);
+  store_mac(frame + ethernet::kSource, link.source);
+  if (link.has_vlan) {
+    store_be(frame + ethernet::kType, ethernet::kTypeVlan);
+    store_be(frame + vlan::kTci, link.vlan_tci);
+    store_be(frame + vlan::kInnerType, type);
+  } else {
+    store_be(frame + ethernet::kType, type);
+  }
+}
+
+/// Writes 20 bytes: no options, identification 0, don't fragment, TTL 64. `with_checksum` false leaves the field 0 for
+/// the device. The checksum is summed from the values: reading back fields just stored in smaller pieces would stall on
+/// every packet.
+inline void write_ipv4(std::byte* ip, Ipv4 source, Ipv4 destination, std::uint8_t protocol, std::uint8_t tos,
+                       std::uint16_t total_bytes, bool with_checksum) noexcept {
+  const std::uint64_t first = std::uint64_t{ipv4::kVersion4Ihl5} << 56 | std::uint64_t{tos} << 48 |
+                              std::uint64_t{total_bytes} << 32 | ipv4::kDontFragment;
+  const std::uint32_t second = std::uint32_t{ipv4::kTtlSent} << 24 | std::uint32_t{protocol} << 16;
+  std::uint32_t checksum = 0;
+  if (with_checksum) {
+    const Sum sum = (first >> 32) + (first & 0xffff'ffff) + second + source.value + destination.value;
+    checksum = checksum_of(sum);  // All words in host order, so the result is too.
+  }
+  store_be(ip, first);
+  store_be(ip + ipv4::kTtl, second | checksum);
+  store_be(ip + ipv4::kSource, source.value);
+  store_be(ip + ipv4::kDestination, destination.value);
+}
+
+/// Moves the packet's first byte by `by` (towards the end if positive), keeping the books.
+inline void move_front(Packet& packet, std::ptrdiff_t by) noexcept {
+  packet.data += by;
+  packet.headroom = static_cast<std::uint16_t>(packet.headroom + by);
+  packet.bytes = static_cast<std::uint16_t>(packet.bytes - by);
+}
+
+/// Sets the packet's length, keeping the books. MUST: the buffer is long enough.
+inline void set_bytes(Packet& packet, std::size_t bytes) noexcept {
+  const std::size_t room = std::size_t{packet.bytes} + packet.tailroom;
+  MUST_LE(bytes, room);
+  packet.bytes = static_cast<std::uint16_t>(bytes);
+  packet.tailroom = static_cast<std::uint16_t>(room - bytes);
+}
+
+}  // namespace gannet::nicpipe

@@ -1,0 +1,81 @@
+/// A Host at 10.77.0.2/24 and one frame at a time, in a heap block of exactly its size, so that the sanitizer sees a
+/// byte too far.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "nicpipe/host.h"
+#include "tests/support/packets.h"
+
+namespace gannet::test {
+
+inline constexpr std::string_view kUs = "10.77.0.2", kPeer = "10.77.0.1";
+inline constexpr std::string_view kUsPort = "10.77.0.2:11211", kPeerPort = "10.77.0.1:4000";
+
+inline nicpipe::HostConfig host_config() {
+  nicpipe::HostConfig config;
+  config.mac = mac_of(ipv4(kUs));
+  config.address = ipv4(kUs);
+  config.udp_ports = 3;
+  return config;
+}
+
+/// What became of a frame, taken out of its buffer.
+struct Fate {
+  nicpipe::Verdict verdict{};
+  std::optional<nicpipe::Drop> drop;  ///< Only with kDrop.
+  Frame frame;             ///< What lies at data..data + bytes afterwards: the reply, or the trimmed datagram.
+  Frame payload;           ///< Of kUdp.
+  nicpipe::UdpFlow flow;   ///< Of kUdp.
+  nicpipe::Packet packet;  ///< The books; pointers are dead.
+};
+
+class TestHost {
+ public:
+  explicit TestHost(const nicpipe::HostConfig& config = host_config()) : host(config) {}
+
+  /// Judges `frame`, checking on the way that the packet's books stay right.
+  Fate receive(const Frame& frame, std::uint16_t flags = 0) {
+    const std::size_t bytes = headroom + frame.size() + tailroom;
+    const auto memory = std::make_unique<std::byte[]>(bytes);
+    std::memset(memory.get(), 0xdd, bytes);
+    std::copy(frame.begin(), frame.end(), memory.get() + headroom);
+    nicpipe::Packet packet;
+    packet.data = memory.get() + headroom;
+    packet.bytes = static_cast<std::uint16_t>(frame.size());
+    packet.headroom = headroom;
+    packet.tailroom = tailroom;
+    packet.flags = flags;
+
+    Fate fate;
+    nicpipe::UdpView view;
+    constexpr auto kUntouched = static_cast<nicpipe::Drop>(0xee);
+    nicpipe::Drop why = kUntouched;
+    fate.verdict = host.receive(packet, now, view, why);
+    books_right = packet.data - memory.get() == packet.headroom &&
+                  std::size_t{packet.headroom} + packet.bytes + packet.tailroom == bytes &&
+                  (why == kUntouched) == (fate.verdict != nicpipe::Verdict::kDrop);
+    if (fate.verdict == nicpipe::Verdict::kDrop) fate.drop = why;
+    if (fate.verdict == nicpipe::Verdict::kUdp) {
+      books_right = books_right && view.payload.data() + view.payload.size() == packet.data + packet.bytes &&
+                    view.payload.data() == packet.data + udp_headers_bytes(view.flow) &&
+                    view.flow == udp_flow(packet) && view.payload.data() == udp_payload(packet).data();
+      fate.payload.assign(view.payload.begin(), view.payload.end());
+      fate.flow = view.flow;
+    }
+    fate.frame.assign(packet.data, packet.data + packet.bytes);
+    fate.packet = packet;
+    return fate;
+  }
+
+  nicpipe::Host host;
+  Now now{1'700'000'000, 1'000'000'000};
+  std::uint16_t headroom = 128, tailroom = 64;
+  bool books_right =
+      true;  ///< Of the last receive: data, bytes, headroom, tailroom, view and `why` agree with each other.
+};
+
+}  // namespace gannet::test
