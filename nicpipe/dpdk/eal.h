@@ -64,14 +64,11 @@ class WorkerRegistration {
   ~WorkerRegistration();
   WorkerRegistration(const WorkerRegistration&) = delete;
   WorkerRegistration& operator=(const WorkerRegistration&) = delete;
-  /// false: DPDK's 128 places are taken; the thread still works, without a pool cache.
+  /// false: the thread has a place already, or all 128 are taken and it works without a pool cache.
   [[nodiscard]] bool registered() const noexcept { return registered_; }
 
  private:
   bool registered_ = false;
 };
-
-/// The last error line DPDK logged, trimmed; empty when there was none. For sentences.
-[[nodiscard]] std::string last_log_line();
 
 }  // namespace gannet::nicpipe::dpdk

@@ -229,12 +229,12 @@ class alignas(128) Endpoint {
     return tail;
   }
 
-  rte_mbuf* prepare(Packet& packet) noexcept {
+  rte_mbuf* prepare(Packet& packet, bool in_place) noexcept {
     rte_mbuf* mbuf = mbuf_of(packet);
     rte_mbuf* tail = nullptr;
     const auto offset = static_cast<std::size_t>(packet.data - room_of(*mbuf));
     if (packet.tail != nullptr) {
-      if (capabilities_.multi_segment) tail = make_tail(packet);
+      if (in_place) tail = make_tail(packet);
       if (tail == nullptr) {
         MUST_LE(offset + packet.bytes + packet.tail_bytes, mbuf->buf_len);
         copy_tail(packet);
@@ -269,12 +269,15 @@ class alignas(128) Endpoint {
   std::uint32_t tx_chunk(std::span<Packet> packets) noexcept {
     std::array<rte_mbuf*, kDeviceBurstMax> mbufs;
     const auto count = static_cast<std::uint16_t>(packets.size());
+    const bool forwards = forward_ != nullptr && (tx_live_ == nullptr || !tx_live_->load(std::memory_order_relaxed));
+    const bool in_place =
+        capabilities_.multi_segment && !forwards;  // A forwarded tail would be released on the other worker's thread.
     for (std::uint16_t i = 0; i < count; ++i) {
       if (i + 2 < count) rte_prefetch0(mbuf_of(packets[i + 2]));
-      mbufs[i] = prepare(packets[i]);
+      mbufs[i] = prepare(packets[i], in_place);
     }
     std::uint32_t sent;
-    if (forward_ != nullptr) [[unlikely]] {
+    if (forwards) [[unlikely]] {
       sent = forward_->push(std::span<rte_mbuf* const>(mbufs.data(), count));
       counters_.tx_forwarded += sent;
     } else {
@@ -315,7 +318,9 @@ class alignas(128) Endpoint {
   rte_mempool* tail_pool_ = nullptr;  ///< Mbufs without a data room of their own; null unless multi_segment.
   const std::atomic<bool>* link_up_ = nullptr;
   SpscRing<rte_mbuf*>* forward_ =
-      nullptr;  ///< Where frames go when this worker has no transmit queue; null when it has.
+      nullptr;  ///< Where frames go when this worker has no transmit queue of its own; null when it has.
+  const std::atomic<bool>* tx_live_ =
+      nullptr;  ///< With forward_: true while the peer reads our own queue; null: we have none.
   ReleaseHook hook_;
   Capabilities capabilities_;
   EndpointCounters counters_;
