@@ -43,16 +43,15 @@ std::string cpu_list(const cpu_set_t& cpus) {
 }
 
 std::vector<std::string> arguments_of(const EalOptions& options, const std::string& cpus) {
-  // in-memory: no files, no multi-process; instances cannot meet and nothing stays behind after a crash. Its memory is
-  // still reachable by file descriptor, which vhost needs; one file instead of one a page keeps the descriptors vhost
-  // passes few.
-  std::vector<std::string> words = {"gannet", "--in-memory", "--no-telemetry", "--lcores", "0@(" + cpus + ")"};
-  words.push_back(options.verbose ? "--log-level=*:info" : "--log-level=*:error");
+  std::vector<std::string> words = {"gannet", "--no-telemetry", "--lcores", "0@(" + cpus + ")"};
+  words.emplace_back(options.verbose ? "--log-level=*:info" : "--log-level=*:error");
+  // Neither form leaves a file behind, not even after a crash, and instances cannot meet. Both keep the memory behind a file descriptor,
+  // which vhost passes to the peer; one file instead of one a page keeps those descriptors few.
   if (options.hugepages) {
-    words.emplace_back("--single-file-segments");
+    words.insert(words.end(), {"--in-memory", "--single-file-segments"});
     words.push_back("--socket-limit=" + std::to_string(options.memory_mib));
   } else {
-    words.insert(words.end(), {"--no-huge", "-m", std::to_string(options.memory_mib)});
+    words.insert(words.end(), {"--no-huge", "--no-shconf", "-m", std::to_string(options.memory_mib)});
   }
   if (options.pci_allow.empty()) {
     words.insert(words.end(), {"--no-pci", "--iova-mode=va"});
