@@ -21,18 +21,30 @@
 namespace gannet::nicpipe::dpdk {
 namespace {
 
-// name, queues_max, queue_per_device, kernel_interface, checksum_offload, tail_is_read_by_cpu, tail_may_be_given
 constexpr KindTraits kTraits[] = {
-    {"tap", 16, false, false, false, true, true},       // 16: the kernel's and the driver's own limit.
-    {"af_packet", 16, false, true, false, true, true},  //
-    {"af_xdp", 16, true, true, false, true, true},      // veth gives a vdev one queue; advertises no multi-segment.
-    {"vhost", 16, false, false, true, true, true},      // Copies into the peer's memory, wherever a tail lies.
-    {"virtio-user", 16, false, false, true, false,
-     false},                                         // The peer reads our memory, and only DPDK's part of it is shared.
-    {"memif", 16, false, false, false, true, true},  //
-    {"memif-client", 16, false, false, false, true, true},  //
-    {"pci", 64, false, false, true, false, true},           //
-    {"ring", 16, false, false, false, false, false},        // The other end would free our tail on its own thread.
+    {.name = "tap", .queues_max = 16, .tail_is_read_by_cpu = true, .tail_may_be_given = true},
+    {.name = "af_packet",
+     .queues_max = 16,
+     .kernel_interface = true,
+     .tail_is_read_by_cpu = true,
+     .tail_may_be_given = true},
+    {.name = "af_xdp",
+     .queues_max = 16,
+     .queue_per_device = true,
+     .kernel_interface = true,
+     .driver_keeps_buffers = true},
+    {.name = "vhost",
+     .queues_max = 16,
+     .checksum_offload = true,
+     .tail_is_read_by_cpu = true,
+     .tail_may_be_given = true},
+    // The peer reads our memory, and only DPDK's part of it is shared: no tails.
+    {.name = "virtio-user", .queues_max = 16, .checksum_offload = true},
+    {.name = "memif", .queues_max = 16, .tail_is_read_by_cpu = true, .tail_may_be_given = true},
+    {.name = "memif-client", .queues_max = 16, .tail_is_read_by_cpu = true, .tail_may_be_given = true},
+    {.name = "pci", .queues_max = 64, .checksum_offload = true, .tail_may_be_given = true},
+    // The other end would free our tail on its own thread: none.
+    {.name = "ring", .queues_max = 16},
 };
 
 Outcome bad_option(std::string error) {

@@ -20,15 +20,17 @@ struct DeviceRequest {
 
 /// What is different about a kind, in one place.
 struct KindTraits {
-  const char* name;          ///< As an operator writes it.
-  std::uint16_t queues_max;  ///< Of one port.
-  bool queue_per_device;     ///< Several ethdevs of one queue each make the port.
-  bool kernel_interface;     ///< `device` is an interface that exists already and whose MTU is not ours to change.
-  bool checksum_offload;  ///< The device's checksum abilities are real; else the driver would do in software what we do
-                          ///< ourselves.
-  bool tail_is_read_by_cpu;  ///< The driver copies frames inside tx_burst: a tail needs no DMA mapping and is released
-                             ///< at once.
-  bool tail_may_be_given;    ///< A tail outside DPDK's memory reaches the peer at all.
+  const char* name = "";          ///< As an operator writes it.
+  std::uint16_t queues_max = 1;   ///< Of one port.
+  bool queue_per_device = false;  ///< Several ethdevs of one queue each make the port.
+  bool kernel_interface = false;  ///< `device` is an interface that exists already and whose MTU is not ours to change.
+  bool checksum_offload = false;  ///< The device's checksum abilities are real; else the driver would do in software
+                                  ///< what we do ourselves.
+  bool tail_is_read_by_cpu = false;  ///< The driver copies frames inside tx_burst: a tail needs no DMA mapping and is
+                                     ///< released at once.
+  bool driver_keeps_buffers =
+      false;  ///< What was in the driver's rings at close is not given back to the pool, though no longer used.
+  bool tail_may_be_given = false;  ///< A tail outside DPDK's memory reaches the peer at all.
 };
 [[nodiscard]] const KindTraits& traits_of(DeviceKind kind) noexcept;
 

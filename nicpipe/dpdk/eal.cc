@@ -45,8 +45,8 @@ std::string cpu_list(const cpu_set_t& cpus) {
 std::vector<std::string> arguments_of(const EalOptions& options, const std::string& cpus) {
   std::vector<std::string> words = {"gannet", "--no-telemetry", "--lcores", "0@(" + cpus + ")"};
   words.emplace_back(options.verbose ? "--log-level=*:info" : "--log-level=*:error");
-  // Neither form leaves a file behind, not even after a crash, and instances cannot meet. Both keep the memory behind a file descriptor,
-  // which vhost passes to the peer; one file instead of one a page keeps those descriptors few.
+  // Neither form leaves a file behind, not even after a crash, and instances cannot meet. Both keep the memory behind a
+  // file descriptor, which vhost passes to the peer; one file instead of one a page keeps those descriptors few.
   if (options.hugepages) {
     words.insert(words.end(), {"--in-memory", "--single-file-segments"});
     words.push_back("--socket-limit=" + std::to_string(options.memory_mib));
@@ -104,6 +104,7 @@ Outcome Eal::start(const EalOptions& options, std::unique_ptr<Eal>& out) {
   capture_log(options.verbose);
   forget_log();
   if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0) return explain_start(options);
+  hush_libraries();
   forget_log();
   out.reset(new Eal(options));
   return {};

@@ -67,6 +67,7 @@ class alignas(128) Endpoint {
         continue;
       describe_received(*mbuf, now, packets[filled++]);
     }
+    packets_out_ += filled;
     return filled;
   }
 
@@ -97,6 +98,7 @@ class alignas(128) Endpoint {
       }
       for (unsigned i = 0; i < count; ++i) packets[filled++] = empty_packet(*mbufs[i]);
     }
+    packets_out_ += filled;
     return filled;
   }
 
@@ -114,6 +116,7 @@ class alignas(128) Endpoint {
       rte_pktmbuf_free_bulk(mbufs.data(), static_cast<unsigned>(count));
       done += count;
     }
+    packets_out_ -= static_cast<std::int64_t>(packets.size());
   }
 
   [[nodiscard]] const Capabilities& capabilities() const noexcept { return capabilities_; }
@@ -128,6 +131,9 @@ class alignas(128) Endpoint {
   }
 
   [[nodiscard]] std::uint32_t tails_out() const noexcept { return tails_out_; }  ///< Pins the device still holds.
+  /// Packets this endpoint handed out less those it took back. Packets travel between workers, so one alone may be
+  /// negative; the sum over a port's endpoints is what the workers hold, and 0 when they hold nothing.
+  [[nodiscard]] std::int64_t packets_out() const noexcept { return packets_out_; }
   [[nodiscard]] const EndpointCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] bool receives() const noexcept {
     return receives_;
@@ -287,6 +293,7 @@ class alignas(128) Endpoint {
       if (packets[i].tail != nullptr) ++counters_.tails_sent;
       packets[i] = Packet{};
     }
+    packets_out_ -= sent;
     if (sent == count) return count;
     for (std::uint32_t i = sent; i < count; ++i) take_back(*mbufs[i]);
     if (link_up_->load(std::memory_order_relaxed)) return sent;
@@ -314,6 +321,7 @@ class alignas(128) Endpoint {
   std::uint8_t port_index_ = 0;
   bool receives_ = false;
   std::uint32_t tails_out_ = 0;
+  std::int64_t packets_out_ = 0;
   rte_mempool* pool_ = nullptr;
   rte_mempool* tail_pool_ = nullptr;  ///< Mbufs without a data room of their own; null unless multi_segment.
   const std::atomic<bool>* link_up_ = nullptr;

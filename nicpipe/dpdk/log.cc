@@ -1,9 +1,12 @@
 #include "nicpipe/dpdk/log.h"
 
+#include <dlfcn.h>
 #include <rte_log.h>
 
+#include <cstdarg>
 #include <cstdio>
 #include <mutex>
+#include <utility>
 
 namespace gannet::nicpipe::dpdk {
 namespace {
@@ -48,6 +51,20 @@ void capture_log(bool verbose) {
     (void)std::setvbuf(log.stream, nullptr, _IOLBF, 1024);
   }
   (void)rte_openlog_stream(log.stream);
+}
+
+void hush_libraries() {
+  if (kept().verbose) return;
+  // The AF_XDP driver's libraries print hints to stderr, past DPDK's log. They are loaded with the drivers, so they are
+  // looked for, not linked.
+  for (const auto& [library, setter] :
+       {std::pair{"libbpf.so.1", "libbpf_set_print"}, std::pair{"libxdp.so.1", "libxdp_set_print"}}) {
+    void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    if (handle == nullptr) continue;
+    using Printer = int (*)(int level, const char* format, va_list arguments);
+    if (void* set = dlsym(handle, setter)) reinterpret_cast<Printer (*)(Printer)>(set)(nullptr);
+    (void)dlclose(handle);
+  }
 }
 
 void forget_log() {

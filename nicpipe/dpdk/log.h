@@ -8,6 +8,9 @@ namespace gannet::nicpipe::dpdk {
 /// Takes over DPDK's log stream. `verbose`: every line also goes to stderr as it is.
 void capture_log(bool verbose);
 
+/// Silences libraries under the drivers that print by themselves. After the drivers are loaded.
+void hush_libraries();
+
 /// Forgets what was kept. Call before a step whose failure shall be explained.
 void forget_log();
 

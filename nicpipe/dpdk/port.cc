@@ -5,6 +5,7 @@
 #include <rte_malloc.h>
 #include <rte_memory.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "nicpipe/dpdk/log.h"
@@ -196,13 +197,16 @@ std::uint64_t Port::Inside::close() {
     void* frame = nullptr;
     while (rte_ring_dequeue(ring, &frame) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
   }
-  std::uint64_t missing = 0;
+  std::int64_t packets = 0;
+  for (std::uint16_t worker = 0; endpoints != nullptr && worker < options.workers; ++worker)
+    packets += endpoints[worker].packets_out();
+  std::uint64_t missing = static_cast<std::uint64_t>(std::max<std::int64_t>(packets, 0));
   for (auto* list : {&pools, &tail_pools}) {
     for (rte_mempool* pool : *list) {
       if (pool == nullptr) continue;
-      const unsigned out = rte_mempool_in_use_count(pool);
-      missing += out;
-      if (out == 0)
+      const unsigned out = traits().driver_keeps_buffers ? 0 : rte_mempool_in_use_count(pool);
+      missing = std::max<std::uint64_t>(missing, out);
+      if (missing == 0)
         rte_mempool_free(pool);  // Somebody still points into it otherwise; the memory goes with the process.
     }
     list->clear();

@@ -99,7 +99,7 @@ class Port {
 
   /// Stops and closes the device; a tap's interface vanishes. Needs: no worker uses its endpoint any more, packets held
   /// by workers given back. Tails still with the device are released here, on the calling thread. Gives the number of
-  /// buffers that never came back: 0 or a leak.
+  /// packets and buffers that never came back: 0, or somebody leaks.
   std::uint64_t close();
 
  private:
