@@ -8,8 +8,8 @@
 /// Order of stores on the write path, so that whoever finds the memory after this process died at any instruction sees
 /// a prefix of them (x86 total store order; ordered_store() keeps the compiler to it). An item whose dead bit is clear
 /// is the truth about its key.
-///   1. reserve: item header, dead bit set, lengths whole          (Shard::place, shard.cc)
-///   2. reserve: the segment's expiry range, then its used_bytes   (Shard::place, shard.cc)
+///   1. reserve: item header, dead bit set, lengths whole          (Shard::make_item, shard.cc)
+///   2. reserve: the segment's expiry range, then its used_bytes   (Shard::take_room, shard.cc)
 ///   3. caller: value bytes
 ///   4. commit: CAS and check into the header                      (Shard::publish, shard.cc)
 ///   5. commit: state byte = live                                  (Shard::publish, shard.cc)
@@ -51,7 +51,7 @@ struct ShardOptions {
   std::uint32_t segment_bytes = 0;
   /// Largest item, header and padding included; 0: 1 MiB or what a segment holds. Never more than a segment.
   std::uint32_t item_bytes_max = 0;
-  HashKey hash_key;
+  HashKey hash_key = {};
   Eviction eviction = Eviction::kMerge;
   /// 1..65535. Above it pin() refuses and the caller copies.
   std::uint32_t pins_max = 4096;
@@ -117,17 +117,20 @@ class Shard {
     std::uint32_t bucket = 0;
     UnixSeconds last_append_s = 0;
   };
+  static constexpr std::uint32_t kGrowStepsPerSet = 2, kGrowStepsPerTick = 16;
   static constexpr std::uint32_t kTailsMax = 32;
   static constexpr std::uint32_t kWindowMax = 4;
   static constexpr std::uint32_t kScoreClasses = 256;
+  static constexpr std::uint32_t kFinishedMax = 16;
   /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
   struct Collector {
     enum class Phase : std::uint8_t { kIdle, kScan, kDrain };
     Phase phase = Phase::kIdle;
-    bool keep_all = false;    ///< Compaction: nothing unexpired is evicted while keep_bytes last.
-    std::uint8_t ageing = 0;  ///< Uses are shifted right by this when an item is kept.
-    std::uint32_t windows = 0, at = 0, offset = 0;
-    std::uint32_t cutoff = 0;      ///< Score classes below it go.
+    bool evicting = false;       ///< Otherwise the window held nothing visible.
+    std::uint8_t ageing = 0;     ///< Uses are shifted right by this when an item is kept.
+    std::uint32_t segments = 0;  ///< In the window.
+    std::uint32_t at = 0, offset = 0;
+    std::uint32_t cutoff = 0;      ///< Score classes below it go; 0 keeps all that is visible.
     std::uint64_t keep_bytes = 0;  ///< What may still be kept.
     std::array<std::uint32_t, kWindowMax> window{};
     std::array<std::uint64_t, kScoreClasses> histogram{};
@@ -169,10 +172,18 @@ class Shard {
   /// but not those in segments with a reservation.
   [[nodiscard]] Location make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t flags,
                                    UnixSeconds expires_at) noexcept;
-  [[nodiscard]] Location place(std::uint32_t segment, std::uint32_t bytes, UnixSeconds expires_at) noexcept;
+  /// The next `bytes` of a segment, whose item header is already written there, become used.
+  void take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds expires_at) noexcept;
   /// Makes a written item live under `cas` and visible in place of `old` (0: new to the index). kNoMemory: the index is
   /// full.
   [[nodiscard]] bool publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept;
+  /// Publishes over whatever the key has now, under the next CAS; an item already past its second only removes what is
+  /// there.
+  [[nodiscard]] StoreStatus finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept;
+  [[nodiscard]] bool fits(const SetRequest& request) const noexcept {
+    return item_bytes_for(request.key.size(), request.value_bytes, request.flags) <= item_bytes_max_;
+  }
+  [[nodiscard]] StoreStatus too_large(Probe probe, const SetRequest& request) noexcept;
   /// An item no index entry points at any more: its dead bit, and its segment's sums.
   void bury(Location at) noexcept;
   void forget(std::uint64_t hash, Location at) noexcept;
@@ -183,37 +194,60 @@ class Shard {
   [[nodiscard]] OpenReservation& reservation_of(const Reservation& reservation) noexcept;
   void end_reservation(OpenReservation& open) noexcept;
 
+  // shard_update.cc
+  /// A copy of the visible item at `from`, its value `value_bytes` long and yet to be written, as make_item gives it;
+  /// `from` follows the item if making room moved it. 0: no memory, or making room evicted it (then `from` is 0 too).
+  [[nodiscard]] Location make_successor(std::uint64_t hash, Bytes key, std::uint32_t value_bytes,
+                                        UnixSeconds expires_at, Location& from) noexcept;
+
   // tails.cc
   /// An open segment with room for `bytes`, of the bucket that fits `expires_at` or the nearest one; kNoSegment when no
   /// segment is left.
   [[nodiscard]] std::uint32_t tail_for(UnixSeconds expires_at, std::uint32_t bytes, bool may_evict) noexcept;
+  [[nodiscard]] std::uint32_t own_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept;
+  [[nodiscard]] std::uint32_t nearest_tail(std::uint32_t bucket, std::uint32_t bytes) const noexcept;
+  [[nodiscard]] std::uint32_t room_in(std::uint32_t segment) const noexcept;
+  /// Needs a free segment and an item of `bytes` that fits no tail it might use.
+  [[nodiscard]] std::uint32_t open_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept;
   void close_tail(std::uint32_t tail) noexcept;
+  void close_segment(std::uint32_t id) noexcept;
+  /// For the collector, when nothing else is left to take. False: all of them are pinned or reserved.
   [[nodiscard]] bool close_some_tail() noexcept;
-  void close_idle_tails() noexcept;
+  void close_finished_tails() noexcept;
 
-  // collector.cc
-  /// Makes at least one segment free beyond `spare`, evicting if need be. False: nothing can be evicted.
+  // collector.cc: takes segments back
+  /// Makes free segments until there are more than `spare`, evicting if need be. False: nothing can be evicted.
   [[nodiscard]] bool make_free(std::uint32_t spare) noexcept;
-  [[nodiscard]] bool collect(std::uint64_t budget) noexcept;
-  [[nodiscard]] bool begin_merge(bool drop_all) noexcept;
+  /// Goes on with the job at hand, or begins the next that is due, until `budget` is used up.
+  void collect(std::uint64_t& budget) noexcept;
+  [[nodiscard]] bool begin_eviction(bool drop_all) noexcept;
   [[nodiscard]] bool begin_expired() noexcept;
-  [[nodiscard]] bool evictable(const SegmentHeader& segment) const noexcept;
-  void add_to_window(std::uint32_t id) noexcept;
+  void step(std::uint64_t& budget) noexcept;
   void scan(std::uint64_t& budget) noexcept;
   void choose_cutoff() noexcept;
   void drain(std::uint64_t& budget) noexcept;
   void drain_item(Location at, std::uint64_t hash) noexcept;
   [[nodiscard]] bool move_item(Location at, std::uint64_t hash) noexcept;
-  [[nodiscard]] static std::uint32_t score_of(const ItemHeader& item) noexcept;
+
+  // victims.cc: which segments
+  [[nodiscard]] bool evictable(const SegmentHeader& segment) const noexcept;
+  [[nodiscard]] bool finished(const SegmentHeader& segment) const noexcept;
+  [[nodiscard]] std::uint32_t oldest_evictable() const noexcept;
+  void add_to_window(std::uint32_t id) noexcept;
   void release_if_empty(std::uint32_t id) noexcept;
-  [[nodiscard]] bool collecting(std::uint32_t id) const noexcept;
+  void note_finished(std::uint32_t id) noexcept;
+  void look_at_oldest() noexcept;
+  void look_at_next_segments() noexcept;
 
   // tick.cc
+  /// Eviction ahead of need, in proportion to what is stored.
   void pace(std::uint32_t item_bytes) noexcept;
+  /// Makes the next insert into the index possible. False: it would need a segment, and nothing can be evicted.
   [[nodiscard]] bool ready_index() noexcept;
+  [[nodiscard]] bool give_index_segment() noexcept;
   void tend_index(std::uint32_t steps) noexcept;
   void seal_some(std::uint64_t& budget) noexcept;
-  void look_for_expired() noexcept;
+  void seal(std::uint32_t id) noexcept;
   void flush_now() noexcept;
 
   // audit.cc
@@ -234,11 +268,17 @@ class Shard {
   std::array<Tail, kTailsMax> tail_{};
   Eviction eviction_ = Eviction::kMerge;
   Collector collector_;
-  Stats counts_;                    ///< The counters among them; gauges are filled in by stats().
-  std::uint32_t watch_cursor_ = 0;  ///< Next segment header that look_for_expired() reads.
+  std::array<std::uint32_t, kFinishedMax>
+      finished_{};  ///< Seen to hold nothing visible; judged again when their turn comes.
+  std::uint32_t finished_count_ = 0;
+  std::uint32_t watch_cursor_ = 0;  ///< Next segment header that look_at_next_segments() reads.
+  UnixSeconds watched_s_ = 0;       ///< Last second in which the oldest segment of every bucket was looked at.
   std::uint64_t held_sum_ = 0, held_ = 0;
+  std::uint64_t flush_sequence_ = 0;  ///< Segments opened before it hold nothing but flushed items (and late commits).
+  std::uint32_t closed_ = 0;          ///< Segments in state kClosed.
   std::uint32_t seal_segment_ = kNoSegment, seal_offset_ = 0, seal_crc_ = 0, seal_cursor_ = 0;
   std::uint64_t live_bytes_ = 0;
+  Stats counts_;  ///< The counters among them; gauges are filled in by stats().
   std::unique_ptr<OpenReservation[]> reservations_;
 };
 

@@ -1,0 +1,222 @@
+// The collector takes segments back: expired and flushed ones, then by eviction. It has one job at a time, a window of
+// up to kWindowMax segments, and does it in steps of bounded work:
+//   scan   sums up the bytes of each score class of the window's visible items (merge only). Sequential: the use counts
+//   lie in the items. drain  walks one segment after the other: dead items are passed over, expired and flushed ones
+//   forgotten, the best moved to a tail,
+//          the rest evicted; then the segment is free. In batches, so that the index lines of one batch are fetched
+//          together.
+#include <bit>
+#include <cstring>
+
+#include "storage/shard.h"
+
+namespace gannet::storage {
+namespace {
+
+/// Work per item in bytes of budget, beyond its own: what a scanned header and a drained index entry cost.
+constexpr std::uint64_t kScanCost = 32, kDrainCost = 96;
+constexpr std::uint32_t kDrainBatch = 16;
+
+/// Uses per byte on a logarithmic scale of eight classes per doubling; class 0 is "not used", and never worth keeping.
+[[nodiscard]] std::uint32_t score_of(const ItemHeader& item) noexcept {
+  const std::uint32_t uses = item.state & kItemUsesMask;
+  if (uses == 0) return 0;
+  const std::uint32_t score = (uses << 24) / item.item_bytes();
+  if (score < 8) return 1;
+  const auto log = static_cast<std::uint32_t>(std::bit_width(score)) - 1;
+  return log * 8 + ((score >> (log - 3)) & 7);
+}
+
+}  // namespace
+
+bool Shard::begin_expired() noexcept {
+  Collector& job = collector_;
+  MUST_EQ(job.phase, Collector::Phase::kIdle);
+  job.segments = 0;
+  while (finished_count_ > 0 && job.segments < kWindowMax) {
+    const std::uint32_t id = finished_[--finished_count_];
+    if (evictable(pool_.header(id)) && finished(pool_.header(id))) add_to_window(id);
+  }
+  if (job.segments == 0) return false;
+  job.phase = Collector::Phase::kDrain;
+  job.at = job.offset = 0;
+  job.evicting = false;
+  job.cutoff = 0;  // Whatever is still visible (committed after the flush) is moved.
+  job.ageing = 0;
+  job.keep_bytes = std::uint64_t{job.segments} << pool_.geometry().segment_shift;
+  return true;
+}
+
+bool Shard::begin_eviction(bool drop_all) noexcept {
+  Collector& job = collector_;
+  MUST_EQ(job.phase, Collector::Phase::kIdle);
+  const std::uint32_t data = pool_.segments() - pool_.index_segments();
+  const std::uint32_t wanted = drop_all ? 1 : data < 2 * kWindowMax * 2 ? 1 + data / 8 : kWindowMax;
+  job.segments = 0;
+  while (job.segments < wanted) {
+    const std::uint32_t id = oldest_evictable();
+    if (id == kNoSegment) break;
+    add_to_window(id);
+  }
+  if (job.segments == 0) return false;
+  job.at = job.offset = 0;
+  job.phase = drop_all ? Collector::Phase::kDrain : Collector::Phase::kScan;
+  job.evicting = true;
+  job.cutoff = kScoreClasses;
+  job.keep_bytes = 0;
+  job.histogram.fill(0);
+  if (!drop_all) ++counts_.merges;
+  return true;
+}
+
+void Shard::scan(std::uint64_t& budget) noexcept {
+  Collector& job = collector_;
+  while (job.at < job.segments && budget > 0) {
+    const SegmentHeader& segment = pool_.header(job.window[job.at]);
+    const std::byte* const data = pool_.data(segment.id);
+    while (job.offset < segment.used_bytes && budget > 0) {
+      const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
+      const std::uint32_t bytes = item.item_bytes();
+      if (!item.dead() && visible(item)) job.histogram[score_of(item)] += bytes;
+      job.offset += bytes;
+      budget -= budget < kScanCost ? budget : kScanCost;
+    }
+    if (job.offset < segment.used_bytes) return;
+    MUST_EQ(job.offset, segment.used_bytes);
+    job.offset = 0;
+    ++job.at;
+  }
+  if (job.at == job.segments) choose_cutoff();
+}
+
+void Shard::choose_cutoff() noexcept {
+  Collector& job = collector_;
+  std::uint64_t visible_bytes = 0;
+  for (const std::uint64_t bytes : job.histogram) visible_bytes += bytes;
+  job.keep_bytes = (std::uint64_t{job.segments} << pool_.geometry().segment_shift) / 2;
+  job.phase = Collector::Phase::kDrain;
+  job.at = job.offset = 0;
+  if (visible_bytes <= job.keep_bytes) {  // So much is dead that nothing need be evicted.
+    job.cutoff = 0;
+    job.ageing = 0;
+    return;
+  }
+  std::uint64_t kept = 0;
+  std::uint32_t lowest = kScoreClasses;
+  // The class that crosses the limit is kept in part: keep_bytes ends it.
+  while (lowest > 1 && kept < job.keep_bytes) kept += job.histogram[--lowest];
+  job.cutoff = lowest;
+  job.ageing = 1;
+}
+
+void Shard::drain(std::uint64_t& budget) noexcept {
+  Collector& job = collector_;
+  while (job.at < job.segments && budget > 0) {
+    const std::uint32_t id = job.window[job.at];
+    const SegmentHeader& segment = pool_.header(id);
+    std::byte* const data = pool_.data(id);
+    while (job.offset < segment.used_bytes && budget > 0) {
+      std::array<Location, kDrainBatch> at;
+      std::array<std::uint64_t, kDrainBatch> hash;
+      std::uint32_t count = 0;
+      while (count < kDrainBatch && job.offset < segment.used_bytes && budget > 0) {
+        const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
+        const std::uint32_t bytes = item.item_bytes();
+        const std::uint64_t cost = kDrainCost + bytes;
+        budget -= budget < cost ? budget : cost;
+        if (!item.dead()) {
+          at[count] = pool_.location(id, job.offset);
+          hash[count] = keyed_hash(hash_key_, item.key());
+          index_.prefetch(hash[count]);
+          ++count;
+        }
+        job.offset += bytes;
+      }
+      for (std::uint32_t i = 0; i < count; ++i) drain_item(at[i], hash[i]);
+    }
+    if (job.offset < segment.used_bytes) return;
+    MUST_EQ(job.offset, segment.used_bytes);
+    pool_.release(id);
+    if (job.evicting) ++counts_.evicted_segments;
+    job.offset = 0;
+    ++job.at;
+  }
+  if (job.at == job.segments) {
+    job.phase = Collector::Phase::kIdle;
+    job.segments = 0;
+  }
+}
+
+void Shard::drain_item(Location at, std::uint64_t hash) noexcept {
+  Collector& job = collector_;
+  const ItemHeader& item = item_at(at);
+  if (!visible(item)) {
+    ++counts_.expired_items;
+    forget(hash, at);
+    return;
+  }
+  const std::uint32_t bytes = item.item_bytes();
+  if (score_of(item) >= job.cutoff && bytes <= job.keep_bytes && move_item(at, hash)) {
+    job.keep_bytes -= bytes;
+    ++counts_.merged_items_kept;
+    return;
+  }
+  ++counts_.evicted_items;
+  forget(hash, at);
+}
+
+bool Shard::move_item(Location at, std::uint64_t hash) noexcept {
+  const ItemHeader& item = item_at(at);
+  const std::uint32_t bytes = item.item_bytes();
+  const std::uint32_t into = tail_for(item.expires_at, bytes, false);
+  if (into == kNoSegment) return false;
+  SegmentHeader& segment = pool_.header(into);
+  const Location copy_at = pool_.location(into, segment.used_bytes);
+  ItemHeader& copy = item_at(copy_at);
+  std::memcpy(copy.bytes() + 1, item.bytes() + 1, bytes - 1);
+  copy.state = kItemDead;
+  take_room(into, bytes, item.expires_at);
+  ordered_store(copy.state, static_cast<std::uint8_t>((item.state & kItemUsesMask) >> collector_.ageing));
+  segment.live_bytes += bytes;
+  ++segment.live_items;
+  live_bytes_ += bytes;
+  index_.replace(hash, at, copy_at);
+  bury(at);
+  return true;
+}
+
+void Shard::step(std::uint64_t& budget) noexcept {
+  if (collector_.phase == Collector::Phase::kScan) scan(budget);
+  if (collector_.phase == Collector::Phase::kDrain) drain(budget);
+}
+
+void Shard::collect(std::uint64_t& budget) noexcept {
+  while (budget > 0) {
+    if (collector_.phase == Collector::Phase::kIdle && !begin_expired()) {
+      if (pool_.free_segments() >= free_wanted_ || !begin_eviction(eviction_ == Eviction::kFifo)) return;
+    }
+    step(budget);
+  }
+}
+
+bool Shard::make_free(std::uint32_t spare) noexcept {
+  // Merging frees at least half of its window in the long run, but single windows may end where they began (a tail to
+  // fill up first); after some of those, segments are dropped whole.
+  constexpr std::uint32_t kMergesMax = 4;
+  for (std::uint32_t jobs = 0; pool_.free_segments() <= spare;) {
+    if (collector_.phase == Collector::Phase::kIdle) {
+      look_at_oldest();
+      const bool drop_all = eviction_ == Eviction::kFifo || jobs >= kMergesMax;
+      if (!begin_expired() && !begin_eviction(drop_all)) {
+        if (!close_some_tail()) return false;
+        continue;
+      }
+      ++jobs;
+    }
+    std::uint64_t budget = pool_.geometry().segment_bytes;
+    step(budget);
+  }
+  return true;
+}
+
+}  // namespace gannet::storage

@@ -1,0 +1,23 @@
+/// How a region of memory is divided into header page, tables and segments.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "storage/segment.h"
+
+namespace gannet::storage {
+
+/// The division of `region_bytes` into segments of `segment_bytes` (a power of two); segments is 0 when not even one
+/// fits.
+[[nodiscard]] Geometry divide(std::uint64_t region_bytes, std::uint32_t segment_bytes) noexcept;
+
+/// The segment size for a region: 64 KiB to 1 MiB with at least 64 segments where possible; smaller where fewer than 8
+/// would fit; at least `item_bytes_max`.
+[[nodiscard]] std::uint32_t choose_segment_bytes(std::uint64_t region_bytes, std::uint32_t item_bytes_max) noexcept;
+
+/// False: `why` is one sentence that says what to change. Sizes as in ShardOptions, 0 meaning "choose".
+[[nodiscard]] bool make_geometry(std::uint64_t region_bytes, std::uint32_t segment_bytes, std::uint32_t item_bytes_max,
+                                 Geometry& out, std::string& why);
+
+}  // namespace gannet::storage

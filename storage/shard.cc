@@ -1,0 +1,297 @@
+// Finding, reserving, committing, erasing: the paths every request takes. shard_format.cc makes shards; shard_update.cc
+// rewrites items.
+#include "storage/shard.h"
+
+#include <cstring>
+
+namespace gannet::storage {
+
+UnixSeconds Shard::advance(UnixSeconds now) noexcept {
+  if (now > now_) [[unlikely]] {
+    now_ = now;
+    header().clock_s = now;
+    if (flush_at_ != 0 && now >= flush_at_) flush_now();
+  }
+  return now_;
+}
+
+Location Shard::locate(std::uint64_t hash, Bytes key) const noexcept {
+  return index_.find(hash, [&](Location at) {
+    const ItemHeader& item = item_at(at);
+    return item.key_bytes() == key.size() && std::memcmp(item.key().data(), key.data(), key.size()) == 0;
+  });
+}
+
+Location Shard::locate_visible(std::uint64_t hash, Bytes key) const noexcept {
+  const Location at = locate(hash, key);
+  return at != 0 && visible(item_at(at)) ? at : 0;
+}
+
+void Shard::count_use(ItemHeader& item) noexcept {
+  // Exact up to 16, then with probability 1 / uses: 7 bits tell a warm item from a hot one, and a hot item's line stays
+  // clean.
+  constexpr std::uint32_t kExactUses = 16;
+  const std::uint32_t uses = item.state & kItemUsesMask;
+  if (uses >= kExactUses) {
+    random_ = random_ * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
+    if (uses == kItemUsesMask || (random_ >> 32) * uses >> 32 != 0) return;
+  }
+  ++item.state;
+}
+
+void Shard::describe(Location at, ItemView& out) const noexcept {
+  const ItemHeader& item = item_at(at);
+  out.value = item.value();
+  out.flags = item.flags();
+  out.expires_at = item.expires_at;
+  out.cas = item.cas();
+  out.segment = pool_.segment_of(at);
+}
+
+FindStatus Shard::find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {
+  check_owner();
+  advance(now);
+  const Location at = locate_visible(probe.hash, key);
+  if (at == 0) return FindStatus::kMiss;
+  count_use(item_at(at));
+  describe(at, out);
+  return FindStatus::kHit;
+}
+
+bool Shard::pin(std::uint32_t segment) noexcept {
+  check_owner();
+  MUST_LT(segment, pool_.segments());
+  SegmentHeader& pinned = pool_.header(segment);
+  const bool holds_items = pinned.state == SegmentState::kOpen || pinned.state == SegmentState::kClosed ||
+                           pinned.state == SegmentState::kSealed;
+  if (pins_ >= pins_max_ || !holds_items) return false;
+  ++pinned.pins;
+  ++pins_;
+  return true;
+}
+
+void Shard::unpin(std::uint32_t segment) noexcept {
+  check_owner();
+  MUST_LT(segment, pool_.segments());
+  MUST_GT(pool_.header(segment).pins, 0);
+  --pool_.header(segment).pins;
+  --pins_;
+  release_if_empty(segment);
+}
+
+StoreStatus Shard::judge(Location at, SetMode mode, std::uint64_t cas) const noexcept {
+  if (cas != 0) {
+    if (at == 0) return StoreStatus::kNotFound;
+    return item_at(at).cas() == cas ? StoreStatus::kStored : StoreStatus::kExists;
+  }
+  if (mode == SetMode::kAdd && at != 0) return StoreStatus::kExists;
+  if (mode == SetMode::kReplace && at == 0) return StoreStatus::kNotFound;
+  return StoreStatus::kStored;
+}
+
+void Shard::take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds expires_at) noexcept {
+  SegmentHeader& into = pool_.header(segment);
+  const std::uint32_t expiry = expires_at == kNever ? kNeverExpires : expires_at;
+  if (expiry < into.expiry_min_s) into.expiry_min_s = expiry;
+  if (expiry > into.expiry_max_s) into.expiry_max_s = expiry;
+  MUST_LE(bytes, pool_.geometry().segment_bytes - into.used_bytes);
+  ordered_store(into.used_bytes, into.used_bytes + bytes);
+}
+
+Location Shard::make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t flags, UnixSeconds expires_at) noexcept {
+  const auto bytes = static_cast<std::uint32_t>(item_bytes_for(key.size(), value_bytes, flags));
+  pace(bytes);
+  const std::uint32_t segment = tail_for(expires_at, bytes, true);
+  if (segment == kNoSegment) {
+    ++counts_.set_no_memory;
+    return 0;
+  }
+  const Location at = pool_.location(segment, pool_.header(segment).used_bytes);
+  ItemHeader& item = item_at(at);
+  store_raw(item.bytes() + bytes - kItemAlign, std::uint32_t{0});  // The padding; key and value go over it.
+  item.state = kItemDead;
+  item.kind = flags != 0 ? kItemHasFlags : 0;
+  item.check = 0;
+  item.lengths = static_cast<std::uint32_t>(key.size()) | value_bytes << 8;
+  item.expires_at = expires_at;
+  item.set_cas(0);
+  if (flags != 0) store_raw(item.bytes() + sizeof(ItemHeader), flags);
+  std::memcpy(const_cast<std::byte*>(item.key().data()), key.data(), key.size());
+  take_room(segment, bytes, expires_at);
+  return at;
+}
+
+void Shard::bury(Location at) noexcept {
+  ItemHeader& item = item_at(at);
+  ordered_store(item.state, static_cast<std::uint8_t>(item.state | kItemDead));
+  const std::uint32_t bytes = item.item_bytes(), id = pool_.segment_of(at);
+  SegmentHeader& segment = pool_.header(id);
+  MUST_GE(segment.live_bytes, bytes);
+  MUST_GT(segment.live_items, 0u);
+  segment.live_bytes -= bytes;
+  --segment.live_items;
+  live_bytes_ -= bytes;
+  release_if_empty(id);
+}
+
+void Shard::forget(std::uint64_t hash, Location at) noexcept {
+  index_.remove(hash, at);
+  bury(at);
+}
+
+void Shard::discard(Location at) noexcept {
+  const ItemHeader& item = item_at(at);
+  const std::uint32_t bytes = item.item_bytes(), id = pool_.segment_of(at);
+  SegmentHeader& segment = pool_.header(id);
+  // The last item of an open segment gives its room back; elsewhere it stays behind, dead.
+  if (segment.state == SegmentState::kOpen && at + bytes / 4 == pool_.location(id, segment.used_bytes)) {
+    ordered_store(segment.used_bytes, segment.used_bytes - bytes);
+  }
+  release_if_empty(id);
+}
+
+bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept {
+  ItemHeader& item = item_at(at);
+  SegmentHeader& segment = pool_.header(pool_.segment_of(at));
+  item.set_cas(cas);
+  item.check = item_check(item);
+  // A new value under a known key inherits what is known about the key.
+  const std::uint8_t uses = old != 0 ? item_at(old).state & kItemUsesMask : 0;
+  ordered_store(item.state, uses);
+  const std::uint32_t bytes = item.item_bytes();
+  segment.live_bytes += bytes;
+  ++segment.live_items;
+  live_bytes_ += bytes;
+  MUST_LE(segment.live_bytes, segment.used_bytes);
+  if (old != 0) {
+    index_.replace(hash, old, at);
+    bury(old);
+    return true;
+  }
+  if (index_.insert(hash, at)) return true;
+  bury(at);
+  ++counts_.set_no_memory;
+  return false;
+}
+
+Shard::OpenReservation& Shard::reservation_of(const Reservation& reservation) noexcept {
+  OpenReservation& open = reservations_[reservation.ticket % kReservationsMax];
+  MUST_EQ(open.turn, static_cast<std::uint16_t>(reservation.ticket / kReservationsMax));
+  MUST_NE(open.at, 0u);
+  return open;
+}
+
+void Shard::end_reservation(OpenReservation& open) noexcept {
+  const std::uint32_t id = pool_.segment_of(open.at);
+  MUST_GT(pool_.header(id).reservations, 0);
+  --pool_.header(id).reservations;
+  open.at = 0;
+  ++open.turn;
+  open.next = reservation_free_;
+  reservation_free_ = static_cast<std::uint32_t>(&open - reservations_.get());
+  --reservations_open_;
+  release_if_empty(id);
+}
+
+StoreStatus Shard::too_large(Probe probe, const SetRequest& request) noexcept {
+  if (request.mode == SetMode::kSet) {
+    if (const Location old = locate(probe.hash, request.key); old != 0) forget(probe.hash, old);
+  }
+  return StoreStatus::kTooLarge;
+}
+
+StoreStatus Shard::reserve(Probe probe, const SetRequest& request, UnixSeconds now, Reservation& out) noexcept {
+  check_owner();
+  advance(now);
+  MUST(!request.key.empty() && request.key.size() <= kKeyBytesMax);
+  if (!fits(request)) return too_large(probe, request);
+  const StoreStatus judged = judge(locate_visible(probe.hash, request.key), request.mode, request.cas);
+  if (judged != StoreStatus::kStored) return judged;
+  if (reservations_open_ == kReservationsMax) {
+    ++counts_.set_no_memory;
+    return StoreStatus::kNoMemory;
+  }
+  const Location at = make_item(request.key, request.value_bytes, request.flags, request.expires_at);
+  if (at == 0) return StoreStatus::kNoMemory;
+  ++pool_.header(pool_.segment_of(at)).reservations;
+  const std::uint32_t slot = reservation_free_;
+  OpenReservation& open = reservations_[slot];
+  reservation_free_ = open.next;
+  ++reservations_open_;
+  open.hash = probe.hash;
+  open.at = at;
+  open.cas = request.cas;
+  open.mode = request.mode;
+  out.value = item_at(at).value();
+  out.ticket = open.turn * kReservationsMax + slot;
+  return StoreStatus::kStored;
+}
+
+StoreStatus Shard::commit(const Reservation& reservation, UnixSeconds now, std::uint64_t& cas_out) noexcept {
+  check_owner();
+  advance(now);
+  OpenReservation& open = reservation_of(reservation);
+  const Bytes key = item_at(open.at).key();
+  StoreStatus status = ready_index() ? StoreStatus::kStored : StoreStatus::kNoMemory;
+  if (status == StoreStatus::kStored) status = judge(locate_visible(open.hash, key), open.mode, open.cas);
+  if (status == StoreStatus::kStored) status = finish(open.hash, open.at, key, cas_out);
+  if (status != StoreStatus::kStored) discard(open.at);
+  end_reservation(open);
+  tend_index(kGrowStepsPerSet);
+  return status;
+}
+
+void Shard::abandon(const Reservation& reservation) noexcept {
+  check_owner();
+  OpenReservation& open = reservation_of(reservation);
+  discard(open.at);
+  end_reservation(open);
+}
+
+StoreStatus Shard::finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept {
+  const Location old = locate(hash, key);
+  const std::uint64_t cas = header().next_cas++;
+  if (item_at(at).expired(now_)) {  // Stored, and gone at once: nothing is left to be seen.
+    if (old != 0) forget(hash, old);
+    discard(at);
+  } else if (!publish(hash, at, cas, old)) {
+    return StoreStatus::kNoMemory;
+  }
+  cas_out = cas;
+  return StoreStatus::kStored;
+}
+
+StoreStatus Shard::set(Probe probe, const SetRequest& request, Bytes value, UnixSeconds now,
+                       std::uint64_t& cas_out) noexcept {
+  check_owner();
+  advance(now);
+  MUST(!request.key.empty() && request.key.size() <= kKeyBytesMax);
+  MUST_EQ(value.size(), request.value_bytes);
+  if (!fits(request)) return too_large(probe, request);
+  const bool conditional = request.mode != SetMode::kSet || request.cas != 0;
+  StoreStatus status = StoreStatus::kStored;
+  if (conditional) status = judge(locate_visible(probe.hash, request.key), request.mode, request.cas);
+  if (status != StoreStatus::kStored) return status;
+  // First what may evict, then the item: nothing between make_item and publish may move it.
+  if (!ready_index()) return StoreStatus::kNoMemory;
+  const Location at = make_item(request.key, request.value_bytes, request.flags, request.expires_at);
+  if (at == 0) return StoreStatus::kNoMemory;
+  if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
+  if (conditional) status = judge(locate_visible(probe.hash, request.key), request.mode, request.cas);
+  if (status == StoreStatus::kStored) status = finish(probe.hash, at, request.key, cas_out);
+  if (status != StoreStatus::kStored) discard(at);
+  tend_index(kGrowStepsPerSet);
+  return status;
+}
+
+StoreStatus Shard::erase(Probe probe, Bytes key, std::uint64_t cas, UnixSeconds now) noexcept {
+  check_owner();
+  advance(now);
+  const Location at = locate_visible(probe.hash, key);
+  if (at == 0) return StoreStatus::kNotFound;
+  if (cas != 0 && item_at(at).cas() != cas) return StoreStatus::kExists;
+  forget(probe.hash, at);
+  return StoreStatus::kStored;
+}
+
+}  // namespace gannet::storage

@@ -1,0 +1,123 @@
+// Where a new item is appended: the open tail of its TTL bucket, or of the nearest bucket that has one.
+#include "storage/shard.h"
+
+namespace gannet::storage {
+
+void Shard::close_tail(std::uint32_t tail) noexcept {
+  MUST_LT(tail, tails_);
+  const std::uint32_t id = tail_[tail].segment;
+  tail_[tail] = tail_[--tails_];
+  close_segment(id);
+}
+
+void Shard::close_segment(std::uint32_t id) noexcept {
+  pool_.close(id);
+  ++closed_;
+  release_if_empty(id);
+}
+
+bool Shard::close_some_tail() noexcept {
+  // The one that was opened first and that the collector could take.
+  std::uint32_t chosen = tails_;
+  for (std::uint32_t i = 0; i < tails_; ++i) {
+    const SegmentHeader& segment = pool_.header(tail_[i].segment);
+    if (segment.pins != 0 || segment.reservations != 0) continue;
+    if (chosen == tails_ || segment.sequence < pool_.header(tail_[chosen].segment).sequence) chosen = i;
+  }
+  if (chosen == tails_) return false;
+  close_tail(chosen);
+  return true;
+}
+
+void Shard::close_finished_tails() noexcept {
+  for (std::uint32_t i = tails_; i-- > 0;) {
+    const SegmentHeader& segment = pool_.header(tail_[i].segment);
+    if (segment.used_bytes > 0 && segment.expiry_max_s <= now_) close_tail(i);
+  }
+}
+
+std::uint32_t Shard::room_in(std::uint32_t segment) const noexcept {
+  return pool_.geometry().segment_bytes - pool_.header(segment).used_bytes;
+}
+
+std::uint32_t Shard::nearest_tail(std::uint32_t bucket, std::uint32_t bytes) const noexcept {
+  std::uint32_t nearest = tails_, distance = ~0u;
+  for (std::uint32_t i = 0; i < tails_; ++i) {
+    const std::uint32_t other = tail_[i].bucket;
+    const std::uint32_t apart = other > bucket ? other - bucket : bucket - other;
+    if (apart < distance && room_in(tail_[i].segment) >= bytes) {
+      nearest = i;
+      distance = apart;
+    }
+  }
+  return nearest;
+}
+
+std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept {
+  const std::uint32_t opened = pool_.open(bucket, header().next_sequence++, now_);
+  std::uint32_t mine = tails_;
+  for (std::uint32_t i = 0; i < tails_; ++i) {
+    if (tail_[i].bucket == bucket) mine = i;
+  }
+  if (mine < tails_ && room_in(tail_[mine].segment) >= room_in(opened) - bytes) {
+    // A large item fits nowhere but alone, and leaves less room than the tail has: the tail stays, the new segment is
+    // full as it is.
+    pool_.close(opened);
+    ++closed_;
+    return opened;
+  }
+  if (mine < tails_) close_tail(mine);
+  if (tails_ == tails_max_) {  // Reached only when no tail has the room: the one with the least goes.
+    std::uint32_t fullest = 0;
+    for (std::uint32_t i = 1; i < tails_; ++i) {
+      if (room_in(tail_[i].segment) < room_in(tail_[fullest].segment)) fullest = i;
+    }
+    close_tail(fullest);
+  }
+  tail_[tails_++] = {opened, bucket, now_};
+  return opened;
+}
+
+std::uint32_t Shard::own_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept {
+  for (std::uint32_t i = 0; i < tails_; ++i) {
+    if (tail_[i].bucket != bucket || room_in(tail_[i].segment) < bytes) continue;
+    tail_[i].last_append_s = now_;
+    return tail_[i].segment;
+  }
+  return kNoSegment;
+}
+
+std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, bool may_evict) noexcept {
+  constexpr UnixSeconds kIdleSeconds = 16;
+  const std::uint32_t bucket = ttl_bucket_of(expires_at == kNever ? kNeverExpires
+                                             : expires_at > now_  ? expires_at - now_
+                                                                  : 1);
+  if (const std::uint32_t there = own_tail(bucket, bytes); there != kNoSegment) return there;
+  bool own = false;
+  std::uint32_t idle = tails_;
+  for (std::uint32_t i = 0; i < tails_; ++i) {
+    own |= tail_[i].bucket == bucket;
+    if (tail_[i].last_append_s + kIdleSeconds <= now_) idle = i;
+  }
+  const std::uint32_t nearest = nearest_tail(bucket, bytes);
+  if (!own && tails_ == tails_max_) {
+    if (idle < tails_) {
+      close_tail(idle);  // Somebody else's, not in use: this bucket takes its turn.
+    } else if (nearest < tails_) {
+      tail_[nearest].last_append_s = now_;
+      return tail_[nearest].segment;
+    }
+  }
+  const std::uint32_t spare = may_evict ? spare_ : 0;
+  if (pool_.free_segments() > spare) return open_tail(bucket, bytes);
+  if (may_evict && make_free(spare)) {
+    // The collector appends, too: it may have opened the very tail.
+    const std::uint32_t there = own_tail(bucket, bytes);
+    return there != kNoSegment ? there : open_tail(bucket, bytes);
+  }
+  // Nothing can be evicted. Any room will do, and then the last free segment.
+  if (const std::uint32_t any = nearest_tail(bucket, bytes); any < tails_) return tail_[any].segment;
+  return pool_.free_segments() > 0 ? open_tail(bucket, bytes) : kNoSegment;
+}
+
+}  // namespace gannet::storage

@@ -1,0 +1,94 @@
+// Background work in bounded steps: expiry, eviction ahead of need, sealing, the index's growth.
+#include <algorithm>
+#include <cstddef>
+
+#include "storage/checksum.h"
+#include "storage/shard.h"
+
+namespace gannet::storage {
+
+void Shard::tick(UnixSeconds now, std::uint32_t budget_bytes) noexcept {
+  check_owner();
+  advance(now);
+  if (watched_s_ != now_) {
+    watched_s_ = now_;
+    close_finished_tails();
+    look_at_oldest();
+  }
+  look_at_next_segments();
+  std::uint64_t budget = budget_bytes;
+  collect(budget);
+  seal_some(budget);
+  tend_index(kGrowStepsPerTick);
+}
+
+void Shard::pace(std::uint32_t item_bytes) noexcept {
+  // A merge scans two segments and drains two (one of them copied) per segment it frees: about five bytes of budget per
+  // byte stored.
+  constexpr std::uint64_t kWorkPerByte = 8, kWorkMin = 1024;
+  if (pool_.free_segments() >= free_wanted_) return;
+  std::uint64_t budget = kWorkMin + item_bytes * kWorkPerByte;
+  collect(budget);
+}
+
+bool Shard::give_index_segment() noexcept {
+  // Half of memory is more than the smallest items need; beyond it, chains get longer instead.
+  if (pool_.index_segments() >= pool_.segments() / 2) return false;
+  if (pool_.free_segments() == 0 && !make_free(0)) return false;
+  index_.give_segment(pool_.take_for_index());
+  return true;
+}
+
+bool Shard::ready_index() noexcept {
+  if (index_.ready_overflow()) return true;
+  return give_index_segment() && index_.ready_overflow();
+}
+
+void Shard::tend_index(std::uint32_t steps) noexcept {
+  for (; steps > 0 && index_.wants_growth(); --steps) {
+    if (index_.growth_needs_segment() && !give_index_segment()) return;
+    index_.grow([this](Location at) { return hash_at(at); });
+  }
+  // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.
+  for (; steps > 0 && index_.wants_shrink() && index_.overflow_buckets_free() > 1; --steps) {
+    if (!index_.shrink()) return;
+  }
+}
+
+void Shard::seal_some(std::uint64_t& budget) noexcept {
+  constexpr std::uint32_t kHeadersPerLook = 64;
+  while (closed_ > 0 && budget > 0) {
+    for (std::uint32_t looked = 0; seal_segment_ == kNoSegment; ++looked) {
+      if (looked == kHeadersPerLook) return;
+      const SegmentHeader& segment = pool_.header(seal_cursor_);
+      if (segment.state == SegmentState::kClosed && segment.reservations == 0) {
+        seal_segment_ = seal_cursor_;
+        seal_offset_ = seal_crc_ = 0;
+      }
+      if (++seal_cursor_ == pool_.segments()) seal_cursor_ = 0;
+    }
+    const SegmentHeader& segment = pool_.header(seal_segment_);
+    const std::byte* const data = pool_.data(seal_segment_);
+    while (seal_offset_ < segment.used_bytes && budget > 0) {
+      const std::uint32_t bytes = reinterpret_cast<const ItemHeader*>(data + seal_offset_)->item_bytes();
+      seal_crc_ = crc32c_extend(seal_crc_, {data + seal_offset_ + 1, bytes - 1});
+      seal_offset_ += bytes;
+      budget -= std::min<std::uint64_t>(budget, bytes);
+    }
+    if (seal_offset_ < segment.used_bytes) return;
+    seal(seal_segment_);
+    seal_segment_ = kNoSegment;
+  }
+}
+
+void Shard::seal(std::uint32_t id) noexcept {
+  SegmentHeader& segment = pool_.header(id);
+  MUST_EQ(seal_offset_, segment.used_bytes);
+  segment.body_crc = seal_crc_;
+  ordered_store(segment.header_crc,
+                crc32c({reinterpret_cast<const std::byte*>(&segment), offsetof(SegmentHeader, header_crc)}));
+  ordered_store(segment.state, SegmentState::kSealed);
+  --closed_;
+}
+
+}  // namespace gannet::storage

@@ -1,0 +1,90 @@
+// Which segments the collector takes: those with nothing left to see first, then the oldest.
+#include "storage/shard.h"
+
+namespace gannet::storage {
+
+bool Shard::evictable(const SegmentHeader& segment) const noexcept {
+  return (segment.state == SegmentState::kClosed || segment.state == SegmentState::kSealed) && segment.pins == 0 &&
+         segment.reservations == 0;
+}
+
+bool Shard::finished(const SegmentHeader& segment) const noexcept {
+  return segment.expiry_max_s <= now_ || segment.sequence < flush_sequence_;
+}
+
+std::uint32_t Shard::oldest_evictable() const noexcept {
+  constexpr std::uint32_t kLookMax = 8;
+  std::uint32_t chosen = kNoSegment;
+  for (std::uint32_t bucket = 0; bucket < kTtlBuckets; ++bucket) {
+    std::uint32_t id = pool_.oldest(bucket);
+    for (std::uint32_t looked = 0; id != kNoSegment && looked < kLookMax; ++looked, id = pool_.header(id).next) {
+      if (!evictable(pool_.header(id))) continue;
+      if (chosen == kNoSegment || pool_.header(id).sequence < pool_.header(chosen).sequence) chosen = id;
+      break;
+    }
+  }
+  if (chosen != kNoSegment) return chosen;
+  // Pinned or reserved all over the old end. Rare, so the whole table may be read.
+  for (std::uint32_t id = 0; id < pool_.segments(); ++id) {
+    if (!evictable(pool_.header(id))) continue;
+    if (chosen == kNoSegment || pool_.header(id).sequence < pool_.header(chosen).sequence) chosen = id;
+  }
+  return chosen;
+}
+
+void Shard::add_to_window(std::uint32_t id) noexcept {
+  SegmentHeader& segment = pool_.header(id);
+  MUST(evictable(segment));
+  MUST_LT(collector_.segments, kWindowMax);
+  if (segment.state == SegmentState::kClosed) --closed_;
+  if (seal_segment_ == id) seal_segment_ = kNoSegment;
+  ordered_store(segment.state, SegmentState::kDraining);
+  collector_.window[collector_.segments++] = id;
+}
+
+void Shard::release_if_empty(std::uint32_t id) noexcept {
+  const SegmentHeader& segment = pool_.header(id);
+  if (segment.live_items != 0 || !evictable(segment)) return;
+  if (segment.state == SegmentState::kClosed) --closed_;
+  if (seal_segment_ == id) seal_segment_ = kNoSegment;
+  pool_.release(id);
+}
+
+void Shard::note_finished(std::uint32_t id) noexcept {
+  const SegmentHeader& segment = pool_.header(id);
+  if (finished_count_ == kFinishedMax || !evictable(segment) || !finished(segment)) return;
+  for (std::uint32_t i = 0; i < finished_count_; ++i) {
+    if (finished_[i] == id) return;
+  }
+  finished_[finished_count_++] = id;
+}
+
+void Shard::look_at_oldest() noexcept {
+  // Segments of a bucket expire about in the order of opening.
+  for (std::uint32_t bucket = 0; bucket < kTtlBuckets; ++bucket) {
+    if (const std::uint32_t id = pool_.oldest(bucket); id != kNoSegment) note_finished(id);
+  }
+}
+
+void Shard::look_at_next_segments() noexcept {
+  constexpr std::uint32_t kHeadersPerLook = 32;
+  for (std::uint32_t i = 0; i < kHeadersPerLook; ++i) {
+    const SegmentHeader& segment = pool_.header(watch_cursor_);
+    note_finished(watch_cursor_);
+    // What has expired is estimated as if the segment's expiries lay evenly over its range (up to twice its age where
+    // one never comes).
+    if (segment.live_bytes > 0 && segment.expiry_min_s <= now_) {
+      const std::uint64_t past = now_ - segment.expiry_min_s;
+      const std::uint64_t range =
+          segment.expiry_max_s == kNeverExpires ? 2 * past : segment.expiry_max_s - segment.expiry_min_s;
+      held_sum_ += past >= range ? segment.live_bytes : segment.live_bytes * past / range;
+    }
+    if (++watch_cursor_ < pool_.segments()) continue;
+    watch_cursor_ = 0;
+    held_ = held_sum_;
+    held_sum_ = 0;
+    if (pool_.segments() <= kHeadersPerLook) break;
+  }
+}
+
+}  // namespace gannet::storage
