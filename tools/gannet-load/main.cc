@@ -12,6 +12,9 @@
 #include "tools/load/kernel_udp.h"
 #include "tools/load/options.h"
 #include "tools/load/run.h"
+#ifdef GANNET_LOAD_DPDK
+#include "tools/load/dpdk_link.h"
+#endif
 
 namespace {
 
@@ -24,8 +27,12 @@ void on_signal(int) {
 std::unique_ptr<gannet::load::Link> make_link(const gannet::load::Options& options, std::string& wrong) {
   using namespace gannet::load;
   if (!options.dpdk.empty()) {
+#ifdef GANNET_LOAD_DPDK
+    return make_dpdk_link(options, wrong);
+#else
     wrong = "this gannet-load was built without DPDK: use the one of the release preset";
     return nullptr;
+#endif
   }
   if (options.protocol == Protocol::kTcp) return KernelTcp::make(options, wrong);
   return KernelUdp::make(options, wrong);

@@ -144,6 +144,8 @@ void declare(CLI::App& app, Options& out, Texts& texts, bool& no_preload, bool& 
   where->add_option(
       "--dpdk", out.dpdk,
       "drive this DPDK device instead of kernel sockets, for instance virtio-user:/run/gannet/vhost.sock");
+  where->add_option("--queues", out.queues, "of that device; flow k uses queue k % queues (1)")
+      ->check(CLI::Range(1, 64));
   where->add_option("--source", texts.source, "our ADDRESS/BITS on that device, for instance 10.77.0.1/24");
   where->add_option("--core", out.core, "CPU of the first thread; the others follow")->check(CLI::Range(0, 1023));
 

@@ -31,7 +31,8 @@ struct Options {
   std::string dpdk;           ///< Device of our own end; empty: the kernel's sockets.
   std::uint32_t source = 0;   ///< Our address on that device, host byte order.
   std::uint32_t source_bits = 24;
-  int core = -1;  ///< CPU of the first thread; -1: wherever the kernel likes.
+  std::uint32_t queues = 1;  ///< Of that device.
+  int core = -1;             ///< CPU of the first thread; -1: wherever the kernel likes.
 
   // How.
   std::uint32_t threads = 1;
