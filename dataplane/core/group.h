@@ -16,10 +16,12 @@
 namespace gannet::dataplane {
 
 /// The mark of a travelling packet (Packet::mark).
-inline constexpr std::uint8_t kMarkRawFrame =
-    0x80;  ///< A frame as received, for the worker its flow hash names: parse it from the start.
-inline constexpr std::uint8_t kMarkVisits =
-    0x7f;  ///< Otherwise: how many workers the request at the cursor has yet to visit; 0: not a round.
+/// A frame as received, for the worker its flow hash names: parse it from the start.
+inline constexpr std::uint8_t kMarkRawFrame = 0x80;
+/// Not travelling: it waits in a Transfer, and its place in the backlog is void.
+inline constexpr std::uint8_t kMarkParked = 0x40;
+/// Otherwise: how many workers the request at the cursor has yet to visit; 0: it is not on a round.
+inline constexpr std::uint8_t kMarkVisits = 0x3f;
 
 /// Made once, before the workers, and outlives them. Thread safety: ring(from, to) has one producer, worker `from`, and
 /// one consumer, worker `to`.

@@ -17,6 +17,7 @@ struct Job {
   memcache::ParseStatus parsed = memcache::ParseStatus::kOk;
   bool last = false;         ///< Nothing of the datagram is needed after this: the answer may be written over it.
   bool more_visits = false;  ///< FLUSH on its round, not at its last worker yet: execute, do not answer.
+  bool answered = false;     ///< Executed, and its outcome told or told by silence.
   std::uint8_t latency_class = 0;
 };
 

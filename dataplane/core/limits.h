@@ -32,10 +32,8 @@ inline constexpr std::uint32_t kTakeoverBurst = 32;
 
 /// Answers longer than a datagram under way at once; one more is refused with 0x82.
 inline constexpr std::uint32_t kTransfersMax = 256;
-/// Their datagrams: in one turn together, and of one answer in one turn, so that small answers are not stuck behind
-/// large ones.
+/// Their datagrams in one turn, so that small answers are not stuck behind large ones.
 inline constexpr std::uint32_t kTransferDatagramsPerTurn = 128;
-inline constexpr std::uint32_t kTransferDatagramsEach = 16;
 
 /// STAT answers under way at once, and the room of one.
 inline constexpr std::uint32_t kStatBuffers = 4;
@@ -68,6 +66,6 @@ static_assert(kSendPackets > kTransferDatagramsPerTurn + kStageJobsMax,
 static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
               "one turn's large answers and one stage must find buffers");
 static_assert(kHandoverSlots % kHandoverBurst == 0);
-static_assert(kWorkersMax < 0x80, "a travelling packet counts workers in seven bits");
+static_assert(kWorkersMax <= 0x40, "a travelling packet counts the workers it has yet to visit in six bits");
 
 }  // namespace gannet::dataplane

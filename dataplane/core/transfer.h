@@ -29,6 +29,10 @@ struct Transfer {
   std::uint32_t head_bytes = 0;
   Bytes value;
   std::array<std::byte, kAnswerHeadBytesMax> head;
+  /// The datagram that holds further requests: they wait, because datagrams of two answers with one request id must not
+  /// mix.
+  nicpipe::Packet parked;
+  bool has_parked = false;
 
   [[nodiscard]] std::uint64_t message_bytes() const noexcept { return head_bytes + value.size(); }
 };
@@ -37,23 +41,21 @@ class TransferTable {
  public:
   TransferTable()
       : transfers_(std::make_unique<Transfer[]>(kTransfersMax)),
-        stat_bytes_(std::make_unique<std::byte[]>(kStatBuffers * kStatBytes)) {
-    for (std::uint32_t i = 0; i < kTransfersMax; ++i) order_[i] = static_cast<std::uint16_t>(i);
-  }
+        stat_bytes_(std::make_unique<std::byte[]>(kStatBuffers * kStatBytes)) {}
 
   [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
   [[nodiscard]] bool full() const noexcept { return count_ == kTransfersMax; }
   /// A new entry at the end. Needs: not full.
   [[nodiscard]] Transfer& add() noexcept {
     MUST(!full());
-    return transfers_[order_[count_++]];
+    return transfers_[(first_ + count_++) % kTransfersMax];
   }
-  [[nodiscard]] Transfer& at(std::uint32_t nth) noexcept { return transfers_[order_[nth]]; }
-  /// The others keep their order.
-  void remove(std::uint32_t nth) noexcept {
-    const std::uint16_t gone = order_[nth];
-    for (std::uint32_t i = nth; i + 1 < count_; ++i) order_[i] = order_[i + 1];
-    order_[--count_] = gone;
+  /// Needs size() > 0.
+  [[nodiscard]] Transfer& oldest() noexcept { return transfers_[first_]; }
+  void remove_oldest() noexcept {
+    MUST_GT(count_, 0u);
+    first_ = (first_ + 1) % kTransfersMax;
+    --count_;
   }
 
   /// A free STAT buffer of kStatBytes; false: all are in use.
@@ -77,9 +79,7 @@ class TransferTable {
  private:
   std::unique_ptr<Transfer[]> transfers_;
   std::unique_ptr<std::byte[]> stat_bytes_;
-  std::array<std::uint16_t, kTransfersMax>
-      order_{};  ///< Entries 0..count_-1 are under way, oldest first; the rest are free.
-  std::uint32_t count_ = 0;
+  std::uint32_t first_ = 0, count_ = 0;  ///< A ring, oldest first.
   std::array<bool, kStatBuffers> stat_used_{};
 };
 

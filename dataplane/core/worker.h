@@ -120,11 +120,11 @@ class BasicWorker {
   void reply_stat(Job& job, Answer& answer, Now now) noexcept;
   [[nodiscard]] bool take_packet(const Job& job, Packet& packet) noexcept;
   [[nodiscard]] bool point_at(Packet& packet, Bytes value, std::uint32_t segment, const Port& port) noexcept;
-  void begin_transfer(Transfer& transfer, const Job& job, std::uint64_t message_bytes, const Port& port) noexcept;
+  void begin_transfer(Transfer& transfer, Job& job, std::uint64_t message_bytes, const Port& port) noexcept;
   void finish_packet(const Job& job) noexcept;
   bool continue_transfers() noexcept;
   void send_next(Transfer& transfer) noexcept;
-  void end_transfer(std::uint32_t nth) noexcept;
+  void release_oldest() noexcept;
 
   WorkerGroup& group_;
   S& shard_;

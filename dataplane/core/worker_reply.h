@@ -97,13 +97,12 @@ void BasicWorker<S>::reply_long(Job& job, Answer& answer, const Port& port) noex
     return reply_single(job, answer, port);
   }
   Transfer& transfer = transfers_.add();
+  write_head(transfer.head.data(), answer);  // First: the key lies in the packet.
   begin_transfer(transfer, job, answer.message_bytes(), port);
   transfer.source = Transfer::Source::kSegment;
   transfer.held = answer.segment;
   transfer.head_bytes = answer.head_bytes();
   transfer.value = answer.value;
-  write_head(transfer.head.data(), answer);
-  finish_packet(job);
 }
 
 template <class S>
@@ -140,41 +139,46 @@ void BasicWorker<S>::reply_stat(Job& job, Answer& answer, Now now) noexcept {
   transfer.held = buffer;
   transfer.head_bytes = 0;
   transfer.value = transfers_.stat_buffer(buffer).first(bytes);
-  finish_packet(job);
 }
 
-/// Whom it goes to and in how many pieces; read from the request before its packet goes.
+/// Whom it goes to and in how many pieces. The request's packet is freed, or it waits for the end with its other
+/// requests.
 template <class S>
-void BasicWorker<S>::begin_transfer(Transfer& transfer, const Job& job, std::uint64_t message_bytes,
+void BasicWorker<S>::begin_transfer(Transfer& transfer, Job& job, std::uint64_t message_bytes,
                                     const Port& port) noexcept {
-  transfer.flow = nicpipe::udp_flow(*job.packet);
-  transfer.request_id = load_raw<std::uint16_t>(nicpipe::udp_payload(*job.packet).data());
+  Packet& packet = *job.packet;
+  const Bytes payload = nicpipe::udp_payload(packet);
+  transfer.flow = nicpipe::udp_flow(packet);
+  transfer.request_id = load_raw<std::uint16_t>(payload.data());
   transfer.total = static_cast<std::uint16_t>(datagrams_of(message_bytes, port.chunk_bytes));
   transfer.next = 0;
-  transfer.port = job.packet->port;
+  transfer.port = packet.port;
+  transfer.has_parked = !job.last;
+  if (job.last) return out_.free(packet);
+  packet.cursor = static_cast<std::uint16_t>(job.request.end() - payload.data());
+  packet.mark = 0;
+  transfer.parked = packet;
+  packet.mark = kMarkParked;
 }
 
-/// Some datagrams of each, the oldest first. True: at least one was made.
+/// The oldest goes out whole before the next one starts: datagrams of two answers never mix. True: at least one was
+/// made.
 template <class S>
 bool BasicWorker<S>::continue_transfers() noexcept {
-  std::uint32_t budget = kTransferDatagramsPerTurn;
   const auto ports = static_cast<std::uint32_t>(ports_.size());
-  const auto can_send = [&] { return budget > 0 && out_.spares() > 0 && out_.send_room(ports) > kStageJobsMax; };
-  const std::uint32_t budget_before = budget;
-  for (std::uint32_t nth = 0; nth < transfers_.size() && can_send();) {
-    Transfer& transfer = transfers_.at(nth);
-    for (std::uint32_t each = 0; each < kTransferDatagramsEach && transfer.next < transfer.total && can_send();
-         ++each) {
+  std::uint32_t made = 0;
+  while (transfers_.size() > 0) {
+    Transfer& transfer = transfers_.oldest();
+    if (transfer.has_parked && backlog_.room() == 0) break;
+    for (; transfer.next < transfer.total; ++made) {
+      if (made == kTransferDatagramsPerTurn || out_.spares() == 0 || out_.send_room(ports) <= kStageJobsMax)
+        return made > 0;
       send_next(transfer);
-      --budget;
     }
-    if (transfer.next == transfer.total) {
-      end_transfer(nth);
-    } else {
-      ++nth;
-    }
+    if (transfer.has_parked) backlog_.push(transfer.parked);
+    release_oldest();
   }
-  return budget != budget_before;
+  return made > 0;
 }
 
 template <class S>
@@ -207,15 +211,16 @@ void BasicWorker<S>::send_next(Transfer& transfer) noexcept {
   out_.send(packet);
 }
 
+/// Gives back what the oldest transfer held on to.
 template <class S>
-void BasicWorker<S>::end_transfer(std::uint32_t nth) noexcept {
-  const Transfer& transfer = transfers_.at(nth);
+void BasicWorker<S>::release_oldest() noexcept {
+  const Transfer& transfer = transfers_.oldest();
   if (transfer.source == Transfer::Source::kSegment) {
     shard_.unpin(transfer.held);
   } else {
     transfers_.give_stat_buffer(transfer.held);
   }
-  transfers_.remove(nth);
+  transfers_.remove_oldest();
 }
 
 }  // namespace gannet::dataplane

@@ -115,24 +115,26 @@ void BasicWorker<S>::execute_stage(Now now) noexcept {
   std::uint32_t requests = 0;
   for (std::uint32_t i = 0; i < jobs_count_; ++i) {
     Job& job = jobs_[i];
+    job.answered = !job.more_visits && job.packet->mark != kMarkParked;
+    if (job.packet->mark == kMarkParked) continue;  // Parsed again when the large answer before it has gone.
     Answer answer;
     answer.opcode = job.request.opcode;
     answer.opaque = job.request.opaque;
     const memcache::Action action = job.request.rule().action;
-    requests += job.more_visits ? 0 : 1;
-    if (action == memcache::Action::kFlush && !job.more_visits) abi::bump(counters_.cmd_flush);
-    if (job.parsed != memcache::ParseStatus::kOk) {
+    if (job.answered) ++requests;
+    if (job.parsed != memcache::ParseStatus::kOk) [[unlikely]] {
       answer.refuse(memcache::status_of(job.parsed));
       detail::count_refusal(counters_, answer.status);
-    } else if (action == memcache::Action::kStat) {
+    } else if (action == memcache::Action::kStat) [[unlikely]] {
       reply_stat(job, answer, now);
       job.latency_class = static_cast<std::uint8_t>(abi::LatencyClass::kOther);
       continue;
     } else {
+      if (action == memcache::Action::kFlush && job.answered) abi::bump(counters_.cmd_flush);
       executor.run(job.request, job.probe, answer);
     }
     job.latency_class = static_cast<std::uint8_t>(latency_class_of(action, answer.status));
-    if (!job.more_visits) reply(job, answer);
+    if (job.answered) reply(job, answer);
   }
   abi::bump(counters_.requests, requests);
   if (mono_now_ != nullptr && jobs_count_ > 0) record_latency(mono_now_());
@@ -160,7 +162,7 @@ template <class S>
 void BasicWorker<S>::record_latency(MonotonicNs done) noexcept {
   for (std::uint32_t i = 0; i < jobs_count_; ++i) {
     const Job& job = jobs_[i];
-    if (job.more_visits) continue;
+    if (!job.answered) continue;
     const MonotonicNs received = job.packet->received_ns;
     abi::bump(block_.latency.buckets[job.latency_class][abi::latency_bucket(done > received ? done - received : 0)]);
   }
@@ -172,6 +174,10 @@ void BasicWorker<S>::settle_stage() noexcept {
   std::uint32_t gone = 0;
   for (std::uint32_t i = 0; i < runs_count_; ++i) {
     Run& run = runs_[i];
+    if (run.packet->mark == kMarkParked) {
+      ++gone;
+      continue;
+    }
     if (run.fate == Fate::kStay) break;
     if (run.fate == Fate::kTravel) {
       travel(*run.packet, run.target);

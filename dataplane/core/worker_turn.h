@@ -289,7 +289,9 @@ bool BasicWorker<S>::drained() const noexcept {
 template <class S>
 bool BasicWorker<S>::close() noexcept {
   if (!out_.to_free().empty()) return false;
-  while (transfers_.size() > 0) end_transfer(transfers_.size() - 1);
+  for (; transfers_.size() > 0; release_oldest()) {
+    if (transfers_.oldest().has_parked) out_.free(transfers_.oldest().parked);
+  }
   for (; backlog_.size() > 0; backlog_.pop(1)) out_.free(backlog_.at(0));
   while (out_.spares() > 0) out_.free(out_.take_spare());
   bool all = true;

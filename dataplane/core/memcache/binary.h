@@ -46,6 +46,8 @@ struct RequestView {
   [[nodiscard]] const OpcodeRule& rule() const noexcept { return kOpcodeRules[opcode]; }
   [[nodiscard]] Bytes key_span() const noexcept { return {key, key_bytes}; }
   [[nodiscard]] Bytes value_span() const noexcept { return {value, value_bytes}; }
+  /// One past the last byte: where the next request starts.
+  [[nodiscard]] const std::byte* end() const noexcept { return value + value_bytes; }
 };
 
 /// Reads the request that starts at bytes[0]. kOk fills all of `out`; the answered refusals fill opcode and opaque;
