@@ -1,26 +1,42 @@
 /// The one table from nicpipe's reasons for dropping a frame to the counters of the shared file.
 #pragma once
 
-#include <array>
-#include <cstddef>
-
 #include "control/abi/counters.h"
 #include "nicpipe/host.h"
 
 namespace gannet::dataplane {
 
 [[nodiscard]] inline abi::Cell& drop_counter(abi::WorkerCounters& counters, nicpipe::Drop why) noexcept {
-  using Counters = abi::WorkerCounters;
-  // In the order of nicpipe::Drop.
-  static constexpr std::array<abi::Cell Counters::*, nicpipe::kDrops> kCells = {
-      &Counters::drop_runt,        &Counters::drop_not_ours,       &Counters::drop_ethertype,
-      &Counters::drop_ip_header,   &Counters::drop_ip_checksum,    &Counters::drop_ip_fragment,
-      &Counters::drop_ip_protocol, &Counters::drop_udp_header,     &Counters::drop_udp_checksum,
-      &Counters::drop_udp_port,    &Counters::drop_source_refused, &Counters::drop_arp,
-      &Counters::drop_icmp};
-  static_assert(static_cast<std::size_t>(nicpipe::Drop::kIcmp) + 1 == nicpipe::kDrops &&
-                kCells.back() == &Counters::drop_icmp);
-  return counters.*kCells[static_cast<std::size_t>(why)];
+  using enum nicpipe::Drop;
+  switch (why) {
+    case kRunt:
+      return counters.drop_runt;
+    case kNotOurs:
+      return counters.drop_not_ours;
+    case kEthertype:
+      return counters.drop_ethertype;
+    case kIpHeader:
+      return counters.drop_ip_header;
+    case kIpChecksum:
+      return counters.drop_ip_checksum;
+    case kIpFragment:
+      return counters.drop_ip_fragment;
+    case kIpProtocol:
+      return counters.drop_ip_protocol;
+    case kUdpHeader:
+      return counters.drop_udp_header;
+    case kSourceRefused:
+      return counters.drop_source_refused;
+    case kUdpChecksum:
+      return counters.drop_udp_checksum;
+    case kUdpPort:
+      return counters.drop_udp_port;
+    case kArp:
+      return counters.drop_arp;
+    case kIcmp:
+      break;
+  }
+  return counters.drop_icmp;
 }
 
 }  // namespace gannet::dataplane

@@ -160,7 +160,6 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
       return out_.send(packet);
     case Verdict::kUnreachable:
       abi::bump(counters_.icmp_unreachables);
-      abi::bump(counters_.drop_udp_port);
       return out_.send(packet);
     case Verdict::kDrop:
       abi::bump(drop_counter(counters_, why));

@@ -9,10 +9,12 @@ using namespace gannet::test;  // NOLINT(google-build-using-namespace)
 using gannet::UnixSeconds;
 using Counters = gannet::abi::WorkerCounters;
 
-constexpr std::uint16_t kOk = 0, kNotFound = 1, kExists = 2, kTooLarge = 3, kInvalid = 4, kNotStored = 5, kNotNumeric = 6, kAuth = 0x20,
-                        kUnknown = 0x81;
+constexpr std::uint16_t kOk = 0, kNotFound = 1, kExists = 2, kTooLarge = 3, kInvalid = 4, kNotStored = 5,
+                        kNotNumeric = 6, kAuth = 0x20, kUnknown = 0x81;
 
-[[nodiscard]] std::string frame_bytes(std::string_view hex_free) { return std::string(hex_free); }
+[[nodiscard]] std::string frame_bytes(std::string_view hex_free) {
+  return std::string(hex_free);
+}
 
 TEST_CASE("a SET and a GET are answered exactly as memcached would", "[dataplane][serve]") {
   Appliance appliance;
@@ -20,15 +22,25 @@ TEST_CASE("a SET and a GET are answered exactly as memcached would", "[dataplane
   REQUIRE(stored.size() == 1);
   const std::string cas = stored[0].substr(8 + 16, 8);
   REQUIRE(cas != std::string(8, '\0'));
-  REQUIRE(stored[0] == frame_bytes(std::string_view("\x12\x34\0\0\0\1\0\0" "\x81\x01\0\0\0\0\0\0\0\0\0\0\xa1\xb2\xc3\xd4", 24)) + cas);
+  REQUIRE(stored[0] == frame_bytes(std::string_view("\x12\x34\0\0\0\1\0\0"
+                                                    "\x81\x01\0\0\0\0\0\0\0\0\0\0\xa1\xb2\xc3\xd4",
+                                                    24)) +
+                           cas);
 
   const auto found = appliance.exchange(datagram(0x1235, get("k").with_opaque(7).bytes()));
   REQUIRE(found.size() == 1);
-  REQUIRE(found[0] == std::string("\x12\x35\0\0\0\1\0\0" "\x81\0\0\0\4\0\0\0\0\0\0\7\0\0\0\7", 24) + cas + "\1\2\3\4vvv");
+  REQUIRE(found[0] == std::string("\x12\x35\0\0\0\1\0\0"
+                                  "\x81\0\0\0\4\0\0\0\0\0\0\7\0\0\0\7",
+                                  24) +
+                          cas + "\1\2\3\4vvv");
 
   const auto missed = appliance.exchange(datagram(0x1236, get("absent").with_opaque(8).bytes()));
   REQUIRE(missed.size() == 1);
-  REQUIRE(missed[0] == std::string("\x12\x36\0\0\0\1\0\0" "\x81\0\0\0\0\0\0\1\0\0\0\x09\0\0\0\x08" "\0\0\0\0\0\0\0\0" "Not found", 41));
+  REQUIRE(missed[0] == std::string("\x12\x36\0\0\0\1\0\0"
+                                   "\x81\0\0\0\0\0\0\1\0\0\0\x09\0\0\0\x08"
+                                   "\0\0\0\0\0\0\0\0"
+                                   "Not found",
+                                   41));
 }
 
 TEST_CASE("GETK and GATK repeat the key, and on a miss it is the whole body", "[dataplane][serve]") {
@@ -71,11 +83,12 @@ TEST_CASE("ADD and REPLACE ask whether the item is there", "[dataplane][serve]")
   REQUIRE(appliance.one(get("k")).value == "4");
 }
 
-TEST_CASE("a CAS decides: match stores, mismatch is 0x02, absent is 0x01, for every writing command", "[dataplane][serve][cas]") {
+TEST_CASE("a CAS decides: match stores, mismatch is 0x02, absent is 0x01, for every writing command",
+          "[dataplane][serve][cas]") {
   Appliance appliance;
   const std::uint64_t cas = appliance.one(set("k", "1")).cas;
-  for (const Request& request : {set("k", "x"), set("k", "x").with_opcode(0x02), set("k", "x").with_opcode(0x03), append("k", "x"),
-                                 prepend("k", "x"), erase("k")}) {
+  for (const Request& request : {set("k", "x"), set("k", "x").with_opcode(0x02), set("k", "x").with_opcode(0x03),
+                                 append("k", "x"), prepend("k", "x"), erase("k")}) {
     INFO("opcode " << int{request.opcode});
     REQUIRE(appliance.one(request.with_cas(cas + 77)).status == kExists);
   }
@@ -83,7 +96,8 @@ TEST_CASE("a CAS decides: match stores, mismatch is 0x02, absent is 0x01, for ev
   const Response again = appliance.one(set("k", "2").with_cas(cas));
   REQUIRE(again.status == kOk);
   REQUIRE(again.cas != cas);
-  REQUIRE(appliance.one(set("k", "3").with_opcode(0x02).with_cas(again.cas)).status == kOk);  // ADD with a CAS behaves like SET.
+  REQUIRE(appliance.one(set("k", "3").with_opcode(0x02).with_cas(again.cas)).status ==
+          kOk);  // ADD with a CAS behaves like SET.
   REQUIRE(appliance.one(set("no", "x").with_cas(5)).status == kNotFound);
   REQUIRE(appliance.one(set("no", "x").with_opcode(0x02).with_cas(5)).status == kNotFound);
   REQUIRE(appliance.one(get("k").with_cas(1)).value == "3");  // GET ignores it.
@@ -160,7 +174,8 @@ TEST_CASE("TOUCH and GAT give a new expiry and leave the CAS", "[dataplane][serv
   REQUIRE(appliance.one(touch("k", 5)).status == kNotFound);
 }
 
-TEST_CASE("expiry is relative up to 30 days, a date above, and a past date is gone at once", "[dataplane][serve][expiry]") {
+TEST_CASE("expiry is relative up to 30 days, a date above, and a past date is gone at once",
+          "[dataplane][serve][expiry]") {
   Appliance appliance;
   (void)appliance.one(set("relative", "v", 0, 2'592'000));
   (void)appliance.one(set("date", "v", 0, appliance.now() + 50));
@@ -182,7 +197,8 @@ TEST_CASE("expiry is relative up to 30 days, a date above, and a past date is go
 TEST_CASE("FLUSH takes what was stored before it, and nothing behind it", "[dataplane][serve][flush]") {
   Appliance appliance;
   (void)appliance.one(set("before", "v"));
-  const auto answers = appliance.ask(flush().bytes() + set("behind", "v").bytes() + get("before").bytes() + get("behind").bytes());
+  const auto answers =
+      appliance.ask(flush().bytes() + set("behind", "v").bytes() + get("before").bytes() + get("behind").bytes());
   REQUIRE(answers.size() == 4);
   REQUIRE(answers[0].status == kOk);
   REQUIRE(answers[2].status == kNotFound);

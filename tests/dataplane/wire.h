@@ -13,7 +13,7 @@ namespace gannet::test {
 /// One request. What is not said is as a well-behaved client would send it; the lies are for malformed ones.
 struct Request {
   std::uint8_t opcode = 0;
-  std::string key, extras, value;
+  std::string key{}, extras{}, value{};
   std::uint32_t opaque = 0;
   std::uint64_t cas = 0;
   std::uint8_t magic = 0x80, data_type = 0;
@@ -56,7 +56,7 @@ struct Request {
 struct Response {
   std::uint8_t opcode = 0;
   std::uint16_t status = 0;
-  std::string key, extras, value;
+  std::string key{}, extras{}, value{};
   std::uint32_t opaque = 0;
   std::uint64_t cas = 0;
   bool operator==(const Response&) const = default;
