@@ -33,30 +33,31 @@ std::uint32_t FlowHash::operator()(Ipv4 source, Ipv4 destination, std::uint16_t 
 
 std::uint32_t Dispatch::worker_of(Packet& packet) const noexcept {
   const std::byte* frame = packet.data;
-  std::size_t l2_bytes = ethernet::kHeaderBytes;
-  if (packet.bytes < vlan::kHeaderBytes) return 0;
-  auto type = load_be<std::uint16_t>(frame + ethernet::kType);
-  if (type == ethernet::kTypeVlan) {
-    type = load_be<std::uint16_t>(frame + vlan::kInnerType);
-    l2_bytes = vlan::kHeaderBytes;
+  std::size_t l2_bytes = wire::ethernet::kHeaderBytes;
+  if (packet.bytes < wire::vlan::kHeaderBytes) return 0;
+  auto type = load_be<std::uint16_t>(frame + wire::ethernet::kType);
+  if (type == wire::ethernet::kTypeVlan) {
+    type = load_be<std::uint16_t>(frame + wire::vlan::kInnerType);
+    l2_bytes = wire::vlan::kHeaderBytes;
   }
-  if (type != ethernet::kTypeIpv4 || packet.bytes < l2_bytes + ipv4::kHeaderBytes) return 0;
+  if (type != wire::ethernet::kTypeIpv4 || packet.bytes < l2_bytes + wire::ipv4::kHeaderBytes) return 0;
   const std::byte* ip = frame + l2_bytes;
-  const std::size_t header_bytes = (static_cast<std::size_t>(ip[ipv4::kVersionIhl]) & 15) * 4;
-  const auto protocol = static_cast<std::uint8_t>(ip[ipv4::kProtocol]);
-  const bool has_ports = protocol == ipv4::kProtocolUdp || protocol == ipv4::kProtocolTcp;
-  const bool is_fragment = (load_be<std::uint16_t>(ip + ipv4::kFragment) & ipv4::kAnyFragment) != 0;
-  if (!has_ports || is_fragment || header_bytes < ipv4::kHeaderBytes || packet.bytes < l2_bytes + header_bytes + 4)
+  const std::size_t header_bytes = (static_cast<std::size_t>(ip[wire::ipv4::kVersionIhl]) & 15) * 4;
+  const auto protocol = static_cast<std::uint8_t>(ip[wire::ipv4::kProtocol]);
+  const bool has_ports = protocol == wire::ipv4::kProtocolUdp || protocol == wire::ipv4::kProtocolTcp;
+  const bool is_fragment = (load_be<std::uint16_t>(ip + wire::ipv4::kFragment) & wire::ipv4::kAnyFragment) != 0;
+  if (!has_ports || is_fragment || header_bytes < wire::ipv4::kHeaderBytes ||
+      packet.bytes < l2_bytes + header_bytes + 4)
     return 0;
 
   const auto ports = load_be<std::uint32_t>(ip + header_bytes);  // Source, destination; the same place in UDP and TCP.
   const auto source_port = static_cast<std::uint16_t>(ports >> 16);
   const auto destination_port = static_cast<std::uint16_t>(ports);
   const std::uint32_t own = static_cast<std::uint16_t>(destination_port - udp_port_first - 1);
-  if (protocol == ipv4::kProtocolUdp && own < workers) return own;
+  if (protocol == wire::ipv4::kProtocolUdp && own < workers) return own;
   if ((packet.flags & kRxFlowHash) == 0) {
-    packet.flow_hash =
-        hash(load_ipv4(ip + ipv4::kSource), load_ipv4(ip + ipv4::kDestination), source_port, destination_port);
+    packet.flow_hash = hash(load_ipv4(ip + wire::ipv4::kSource), load_ipv4(ip + wire::ipv4::kDestination), source_port,
+                            destination_port);
     packet.flags |= kRxFlowHash;
   }
   return static_cast<std::uint32_t>(std::uint64_t{packet.flow_hash} * workers >> 32);

@@ -21,19 +21,19 @@ struct Link {
 };
 
 [[nodiscard]] constexpr std::size_t link_bytes(bool has_vlan) noexcept {
-  return has_vlan ? vlan::kHeaderBytes : ethernet::kHeaderBytes;
+  return has_vlan ? wire::vlan::kHeaderBytes : wire::ethernet::kHeaderBytes;
 }
 
 /// Writes link_bytes(link.has_vlan) bytes.
 inline void write_link(std::byte* frame, const Link& link, std::uint16_t type) noexcept {
-  store_mac(frame + ethernet::kDestination, link.destination);
-  store_mac(frame + ethernet::kSource, link.source);
+  store_mac(frame + wire::ethernet::kDestination, link.destination);
+  store_mac(frame + wire::ethernet::kSource, link.source);
   if (link.has_vlan) {
-    store_be(frame + ethernet::kType, ethernet::kTypeVlan);
-    store_be(frame + vlan::kTci, link.vlan_tci);
-    store_be(frame + vlan::kInnerType, type);
+    store_be(frame + wire::ethernet::kType, wire::ethernet::kTypeVlan);
+    store_be(frame + wire::vlan::kTci, link.vlan_tci);
+    store_be(frame + wire::vlan::kInnerType, type);
   } else {
-    store_be(frame + ethernet::kType, type);
+    store_be(frame + wire::ethernet::kType, type);
   }
 }
 
@@ -42,18 +42,18 @@ inline void write_link(std::byte* frame, const Link& link, std::uint16_t type) n
 /// every packet.
 inline void write_ipv4(std::byte* ip, Ipv4 source, Ipv4 destination, std::uint8_t protocol, std::uint8_t tos,
                        std::uint16_t total_bytes, bool with_checksum) noexcept {
-  const std::uint64_t first = std::uint64_t{ipv4::kVersion4Ihl5} << 56 | std::uint64_t{tos} << 48 |
-                              std::uint64_t{total_bytes} << 32 | ipv4::kDontFragment;
-  const std::uint32_t second = std::uint32_t{ipv4::kTtlSent} << 24 | std::uint32_t{protocol} << 16;
+  const std::uint64_t first = std::uint64_t{wire::ipv4::kVersion4Ihl5} << 56 | std::uint64_t{tos} << 48 |
+                              std::uint64_t{total_bytes} << 32 | wire::ipv4::kDontFragment;
+  const std::uint32_t second = std::uint32_t{wire::ipv4::kTtlSent} << 24 | std::uint32_t{protocol} << 16;
   std::uint32_t checksum = 0;
   if (with_checksum) {
     const Sum sum = (first >> 32) + (first & 0xffff'ffff) + second + source.value + destination.value;
     checksum = checksum_of(sum);  // All words in host order, so the result is too.
   }
   store_be(ip, first);
-  store_be(ip + ipv4::kTtl, second | checksum);
-  store_be(ip + ipv4::kSource, source.value);
-  store_be(ip + ipv4::kDestination, destination.value);
+  store_be(ip + wire::ipv4::kTtl, second | checksum);
+  store_be(ip + wire::ipv4::kSource, source.value);
+  store_be(ip + wire::ipv4::kDestination, destination.value);
 }
 
 /// Moves the packet's first byte by `by` (towards the end if positive), keeping the books.

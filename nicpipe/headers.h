@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace gannet::nicpipe {
+namespace gannet::nicpipe::wire {
 
 /// Ethernet II. Followed by its payload, or by one VLAN tag.
 namespace ethernet {
@@ -85,4 +85,4 @@ inline constexpr std::size_t kChecksum =
 inline constexpr std::size_t kHeaderBytes = 8;
 }  // namespace udp
 
-}  // namespace gannet::nicpipe
+}  // namespace gannet::nicpipe::wire

@@ -26,27 +26,27 @@ Verdict drop(Drop reason, Drop& why) noexcept {
 }
 
 [[nodiscard]] bool has_vlan(const Packet& packet) noexcept {
-  return packet.l2_bytes == vlan::kHeaderBytes;
+  return packet.l2_bytes == wire::vlan::kHeaderBytes;
 }
 
 /// The way back to the sender of a received frame.
 [[nodiscard]] Link link_back(const Packet& packet, Mac own, Mac peer) noexcept {
   const bool tagged = has_vlan(packet);
-  return {peer, own, tagged ? load_be<std::uint16_t>(packet.data + vlan::kTci) : std::uint16_t{0}, tagged};
+  return {peer, own, tagged ? load_be<std::uint16_t>(packet.data + wire::vlan::kTci) : std::uint16_t{0}, tagged};
 }
 
 /// Cuts the options out: link header and fixed part move up to the IP payload. The header is valid again afterwards.
 [[gnu::cold, gnu::noinline]] void cut_options(Packet& packet) noexcept {
-  const std::size_t extra = packet.l3_bytes - ipv4::kHeaderBytes;
-  std::memmove(packet.data + extra, packet.data, packet.l2_bytes + ipv4::kHeaderBytes);
+  const std::size_t extra = packet.l3_bytes - wire::ipv4::kHeaderBytes;
+  std::memmove(packet.data + extra, packet.data, packet.l2_bytes + wire::ipv4::kHeaderBytes);
   move_front(packet, static_cast<std::ptrdiff_t>(extra));
-  packet.l3_bytes = ipv4::kHeaderBytes;
+  packet.l3_bytes = wire::ipv4::kHeaderBytes;
   std::byte* ip = packet.data + packet.l2_bytes;
-  const auto total = static_cast<std::uint16_t>(load_be<std::uint16_t>(ip + ipv4::kTotalLength) - extra);
-  ip[ipv4::kVersionIhl] = std::byte{ipv4::kVersion4Ihl5};
-  store_be(ip + ipv4::kTotalLength, total);
-  store_raw<std::uint16_t>(ip + ipv4::kChecksum, 0);
-  store_raw(ip + ipv4::kChecksum, checksum_of(sum_bytes(ip, ipv4::kHeaderBytes)));
+  const auto total = static_cast<std::uint16_t>(load_be<std::uint16_t>(ip + wire::ipv4::kTotalLength) - extra);
+  ip[wire::ipv4::kVersionIhl] = std::byte{wire::ipv4::kVersion4Ihl5};
+  store_be(ip + wire::ipv4::kTotalLength, total);
+  store_raw<std::uint16_t>(ip + wire::ipv4::kChecksum, 0);
+  store_raw(ip + wire::ipv4::kChecksum, checksum_of(sum_bytes(ip, wire::ipv4::kHeaderBytes)));
 }
 
 }  // namespace
@@ -139,89 +139,89 @@ bool Host::is_allowed(Ipv4 source) const noexcept {
 Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept {
   // Ethernet. Our unicast, or broadcast for ARP.
   const std::byte* frame = packet.data;
-  if (packet.bytes < ethernet::kHeaderBytes) [[unlikely]]
+  if (packet.bytes < wire::ethernet::kHeaderBytes) [[unlikely]]
     return drop(Drop::kRunt, why);
-  packet.l2_bytes = ethernet::kHeaderBytes;
-  auto type = load_raw<std::uint16_t>(frame + ethernet::kType);
+  packet.l2_bytes = wire::ethernet::kHeaderBytes;
+  auto type = load_raw<std::uint16_t>(frame + wire::ethernet::kType);
   std::uint16_t tci = 0;
-  if (type == raw(ethernet::kTypeVlan)) {
-    if (packet.bytes < vlan::kHeaderBytes) return drop(Drop::kRunt, why);
-    packet.l2_bytes = vlan::kHeaderBytes;
-    tci = load_be<std::uint16_t>(frame + vlan::kTci);
-    type = load_raw<std::uint16_t>(frame + vlan::kInnerType);
+  if (type == raw(wire::ethernet::kTypeVlan)) {
+    if (packet.bytes < wire::vlan::kHeaderBytes) return drop(Drop::kRunt, why);
+    packet.l2_bytes = wire::vlan::kHeaderBytes;
+    tci = load_be<std::uint16_t>(frame + wire::vlan::kTci);
+    type = load_raw<std::uint16_t>(frame + wire::vlan::kInnerType);
   }
-  if (config_.vlan != 0 && (tci & vlan::kIdMask) != config_.vlan) return drop(Drop::kNotOurs, why);
+  if (config_.vlan != 0 && (tci & wire::vlan::kIdMask) != config_.vlan) return drop(Drop::kNotOurs, why);
   const std::uint64_t destination_mac = load_raw<std::uint64_t>(frame) & kMacMask;
   if (destination_mac != mac_raw_) [[unlikely]] {
-    if (destination_mac != kMacMask || type != raw(ethernet::kTypeArp)) return drop(Drop::kNotOurs, why);
+    if (destination_mac != kMacMask || type != raw(wire::ethernet::kTypeArp)) return drop(Drop::kNotOurs, why);
   }
-  if ((frame[ethernet::kSource] & std::byte{1}) != std::byte{0}) [[unlikely]]
+  if ((frame[wire::ethernet::kSource] & std::byte{1}) != std::byte{0}) [[unlikely]]
     return drop(Drop::kSourceRefused, why);
-  if (type != raw(ethernet::kTypeIpv4)) [[unlikely]] {
-    return type == raw(ethernet::kTypeArp) ? receive_arp(packet, now, why) : drop(Drop::kEthertype, why);
+  if (type != raw(wire::ethernet::kTypeIpv4)) [[unlikely]] {
+    return type == raw(wire::ethernet::kTypeArp) ? receive_arp(packet, now, why) : drop(Drop::kEthertype, why);
   }
 
   // IPv4.
   const std::size_t l2_bytes = packet.l2_bytes;
   const std::size_t ip_room = packet.bytes - l2_bytes;
   const std::byte* ip = frame + l2_bytes;
-  if (ip_room < ipv4::kHeaderBytes) [[unlikely]]
+  if (ip_room < wire::ipv4::kHeaderBytes) [[unlikely]]
     return drop(Drop::kRunt, why);
-  std::size_t header_bytes = ipv4::kHeaderBytes;
-  if (ip[ipv4::kVersionIhl] != std::byte{ipv4::kVersion4Ihl5}) [[unlikely]] {
-    const auto version_ihl = static_cast<std::uint8_t>(ip[ipv4::kVersionIhl]);
+  std::size_t header_bytes = wire::ipv4::kHeaderBytes;
+  if (ip[wire::ipv4::kVersionIhl] != std::byte{wire::ipv4::kVersion4Ihl5}) [[unlikely]] {
+    const auto version_ihl = static_cast<std::uint8_t>(ip[wire::ipv4::kVersionIhl]);
     header_bytes = std::size_t{version_ihl & 15u} * 4;
-    if (version_ihl >> 4 != 4 || header_bytes < ipv4::kHeaderBytes) return drop(Drop::kIpHeader, why);
+    if (version_ihl >> 4 != 4 || header_bytes < wire::ipv4::kHeaderBytes) return drop(Drop::kIpHeader, why);
     if (ip_room < header_bytes) return drop(Drop::kRunt, why);
   }
   packet.l3_bytes = static_cast<std::uint16_t>(header_bytes);
-  const std::size_t total_bytes = load_be<std::uint16_t>(ip + ipv4::kTotalLength);
+  const std::size_t total_bytes = load_be<std::uint16_t>(ip + wire::ipv4::kTotalLength);
   if (total_bytes < header_bytes || total_bytes > ip_room) [[unlikely]]
     return drop(Drop::kIpHeader, why);
   if ((packet.flags & (kRxIpChecksumGood | kRxIpChecksumBad)) != kRxIpChecksumGood) {
     if ((packet.flags & kRxIpChecksumBad) != 0) return drop(Drop::kIpChecksum, why);
-    const Sum sum =
-        header_bytes == ipv4::kHeaderBytes ? sum_bytes(ip, ipv4::kHeaderBytes) : sum_bytes(ip, header_bytes);
+    const Sum sum = header_bytes == wire::ipv4::kHeaderBytes ? sum_bytes(ip, wire::ipv4::kHeaderBytes)
+                                                             : sum_bytes(ip, header_bytes);
     if (!is_intact(sum)) [[unlikely]]
       return drop(Drop::kIpChecksum, why);
   }
-  const Ipv4 source = load_ipv4(ip + ipv4::kSource);
+  const Ipv4 source = load_ipv4(ip + wire::ipv4::kSource);
   if (!source.is_unicast() || source == config_.address || subnet_.is_broadcast(source)) [[unlikely]]
     return drop(Drop::kIpHeader, why);
-  if (load_raw<std::uint32_t>(ip + ipv4::kDestination) != address_raw_) [[unlikely]]
+  if (load_raw<std::uint32_t>(ip + wire::ipv4::kDestination) != address_raw_) [[unlikely]]
     return drop(Drop::kNotOurs, why);
-  if ((load_raw<std::uint16_t>(ip + ipv4::kFragment) & raw(ipv4::kAnyFragment)) != 0) [[unlikely]]
+  if ((load_raw<std::uint16_t>(ip + wire::ipv4::kFragment) & raw(wire::ipv4::kAnyFragment)) != 0) [[unlikely]]
     return drop(Drop::kIpFragment, why);
-  if (ip[ipv4::kProtocol] != std::byte{ipv4::kProtocolUdp}) [[unlikely]] {
-    if (ip[ipv4::kProtocol] != std::byte{ipv4::kProtocolIcmp}) return drop(Drop::kIpProtocol, why);
+  if (ip[wire::ipv4::kProtocol] != std::byte{wire::ipv4::kProtocolUdp}) [[unlikely]] {
+    if (ip[wire::ipv4::kProtocol] != std::byte{wire::ipv4::kProtocolIcmp}) return drop(Drop::kIpProtocol, why);
     return receive_icmp(packet, total_bytes, now, why);
   }
 
   // UDP. Who asks is judged before the checksum is computed: a flood from elsewhere shall cost little.
   const std::byte* udp = ip + header_bytes;
   const std::size_t udp_room = total_bytes - header_bytes;
-  if (udp_room < udp::kHeaderBytes) [[unlikely]]
+  if (udp_room < wire::udp::kHeaderBytes) [[unlikely]]
     return drop(Drop::kUdpHeader, why);
-  const std::size_t udp_bytes = load_be<std::uint16_t>(udp + udp::kLength);
-  if (udp_bytes < udp::kHeaderBytes || udp_bytes > udp_room) [[unlikely]]
+  const std::size_t udp_bytes = load_be<std::uint16_t>(udp + wire::udp::kLength);
+  if (udp_bytes < wire::udp::kHeaderBytes || udp_bytes > udp_room) [[unlikely]]
     return drop(Drop::kUdpHeader, why);
-  const auto peer_port = load_be<std::uint16_t>(udp + udp::kSourcePort);
+  const auto peer_port = load_be<std::uint16_t>(udp + wire::udp::kSourcePort);
   if (peer_port < kPrivilegedPorts || !is_allowed(source)) [[unlikely]]
     return drop(Drop::kSourceRefused, why);
-  if (load_raw<std::uint16_t>(udp + udp::kChecksum) != 0 &&
+  if (load_raw<std::uint16_t>(udp + wire::udp::kChecksum) != 0 &&
       (packet.flags & (kRxL4ChecksumGood | kRxL4ChecksumBad)) != kRxL4ChecksumGood) {
     if ((packet.flags & kRxL4ChecksumBad) != 0) return drop(Drop::kUdpChecksum, why);
-    const Sum pseudo =
-        sum_bytes(ip + ipv4::kSource, 8) + raw(ipv4::kProtocolUdp) + byte_swap(static_cast<std::uint16_t>(udp_bytes));
+    const Sum pseudo = sum_bytes(ip + wire::ipv4::kSource, 8) + raw(wire::ipv4::kProtocolUdp) +
+                       byte_swap(static_cast<std::uint16_t>(udp_bytes));
     if (!is_intact(pseudo + sum_bytes(udp, udp_bytes))) [[unlikely]]
       return drop(Drop::kUdpChecksum, why);
   }
-  const auto own_port = load_be<std::uint16_t>(udp + udp::kDestinationPort);
+  const auto own_port = load_be<std::uint16_t>(udp + wire::udp::kDestinationPort);
   if (static_cast<std::uint16_t>(own_port - config_.udp_port_first) >= config_.udp_ports) [[unlikely]]
     return refuse_port(packet, now, why);
 
   set_bytes(packet, l2_bytes + header_bytes + udp_bytes);
-  if (header_bytes != ipv4::kHeaderBytes) [[unlikely]]
+  if (header_bytes != wire::ipv4::kHeaderBytes) [[unlikely]]
     cut_options(packet);
   out.flow.peer = source;
   out.flow.own = config_.address;
@@ -229,44 +229,45 @@ Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept
   out.flow.own_port = own_port;
   out.flow.vlan_tci = tci;
   out.flow.has_vlan = has_vlan(packet);
-  out.flow.peer_mac = load_mac(packet.data + ethernet::kSource);
+  out.flow.peer_mac = load_mac(packet.data + wire::ethernet::kSource);
   out.flow.own_mac = config_.mac;
   out.payload = udp_payload(packet);
   return Verdict::kUdp;
 }
 
 void Host::write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes) const noexcept {
-  MUST_LE(ipv4::kHeaderBytes + udp::kHeaderBytes + payload_bytes + packet.tail_bytes, std::size_t{config_.mtu});
+  MUST_LE(wire::ipv4::kHeaderBytes + wire::udp::kHeaderBytes + payload_bytes + packet.tail_bytes,
+          std::size_t{config_.mtu});
   nicpipe::write_udp(packet, flow, payload_bytes, config_.capabilities);
 }
 
 Verdict Host::receive_arp(Packet& packet, Now now, Drop& why) noexcept {
-  if (packet.bytes < packet.l2_bytes + arp::kBytes) return drop(Drop::kRunt, why);
+  if (packet.bytes < packet.l2_bytes + wire::arp::kBytes) return drop(Drop::kRunt, why);
   std::byte* arp = packet.data + packet.l2_bytes;
-  if (load_be<std::uint64_t>(arp) >> 16 != arp::kFixedPart) return drop(Drop::kArp, why);
-  const auto operation = load_be<std::uint16_t>(arp + arp::kOperation);
-  const Mac sender_mac = load_mac(arp + arp::kSenderMac);
-  const Ipv4 sender = load_ipv4(arp + arp::kSenderAddress);
+  if (load_be<std::uint64_t>(arp) >> 16 != wire::arp::kFixedPart) return drop(Drop::kArp, why);
+  const auto operation = load_be<std::uint16_t>(arp + wire::arp::kOperation);
+  const Mac sender_mac = load_mac(arp + wire::arp::kSenderMac);
+  const Ipv4 sender = load_ipv4(arp + wire::arp::kSenderAddress);
   // A sender of 0.0.0.0 is a probe (RFC 5227 section 2.1): somebody asks whether our address is taken. It is.
   const bool is_probe = sender.is_zero();
   if (sender_mac.is_group() || sender_mac.is_zero() || sender == config_.address) return drop(Drop::kArp, why);
   if (!is_probe && (!sender.is_unicast() || subnet_.is_broadcast(sender))) return drop(Drop::kArp, why);
-  const bool for_us = load_ipv4(arp + arp::kTargetAddress) == config_.address;
+  const bool for_us = load_ipv4(arp + wire::arp::kTargetAddress) == config_.address;
   const bool to_our_mac = (load_raw<std::uint64_t>(packet.data) & kMacMask) == mac_raw_;
-  const bool is_request = operation == arp::kRequest;
-  const bool is_reply_to_us = operation == arp::kReply && for_us && to_our_mac;
+  const bool is_request = operation == wire::arp::kRequest;
+  const bool is_reply_to_us = operation == wire::arp::kReply && for_us && to_our_mac;
   if (!is_probe && subnet_.contains(sender))
     neighbours_.learn(sender, sender_mac, now.mono_ns, for_us && (is_request || is_reply_to_us));
   if (is_reply_to_us) return Verdict::kArpLearned;
   if (!for_us || !is_request) return drop(Drop::kArp, why);
 
-  write_link(packet.data, link_back(packet, config_.mac, sender_mac), ethernet::kTypeArp);
-  store_be(arp + arp::kOperation, arp::kReply);
-  store_mac(arp + arp::kSenderMac, config_.mac);
-  store_ipv4(arp + arp::kSenderAddress, config_.address);
-  store_mac(arp + arp::kTargetMac, sender_mac);
-  store_ipv4(arp + arp::kTargetAddress, sender);
-  set_bytes(packet, packet.l2_bytes + arp::kBytes);  // Padding is not ours to send back.
+  write_link(packet.data, link_back(packet, config_.mac, sender_mac), wire::ethernet::kTypeArp);
+  store_be(arp + wire::arp::kOperation, wire::arp::kReply);
+  store_mac(arp + wire::arp::kSenderMac, config_.mac);
+  store_ipv4(arp + wire::arp::kSenderAddress, config_.address);
+  store_mac(arp + wire::arp::kTargetMac, sender_mac);
+  store_ipv4(arp + wire::arp::kTargetAddress, sender);
+  set_bytes(packet, packet.l2_bytes + wire::arp::kBytes);  // Padding is not ours to send back.
   packet.flags = 0;
   return Verdict::kArpReply;
 }
@@ -274,25 +275,25 @@ Verdict Host::receive_arp(Packet& packet, Now now, Drop& why) noexcept {
 Verdict Host::receive_icmp(Packet& packet, std::size_t ip_bytes, Now now, Drop& why) noexcept {
   const std::size_t icmp_bytes = ip_bytes - packet.l3_bytes;
   const std::byte* received = packet.data + packet.l2_bytes + packet.l3_bytes;
-  if (icmp_bytes < icmp::kHeaderBytes) return drop(Drop::kIcmp, why);
-  constexpr std::uint16_t kEchoRequestRaw = raw(std::uint16_t{icmp::kEchoRequest} << 8);  // Type, then code 0.
-  if (load_raw<std::uint16_t>(received + icmp::kType) != kEchoRequestRaw) return drop(Drop::kIcmp, why);
+  if (icmp_bytes < wire::icmp::kHeaderBytes) return drop(Drop::kIcmp, why);
+  constexpr std::uint16_t kEchoRequestRaw = raw(std::uint16_t{wire::icmp::kEchoRequest} << 8);  // Type, then code 0.
+  if (load_raw<std::uint16_t>(received + wire::icmp::kType) != kEchoRequestRaw) return drop(Drop::kIcmp, why);
   if (!is_intact(sum_bytes(received, icmp_bytes))) return drop(Drop::kIcmp, why);
   if (!echoes_.take(now.mono_ns)) return drop(Drop::kIcmp, why);
 
   set_bytes(packet, packet.l2_bytes + ip_bytes);
-  if (packet.l3_bytes != ipv4::kHeaderBytes) cut_options(packet);
+  if (packet.l3_bytes != wire::ipv4::kHeaderBytes) cut_options(packet);
   std::byte* ip = packet.data + packet.l2_bytes;
-  std::byte* icmp = ip + ipv4::kHeaderBytes;
-  const Mac peer_mac = load_mac(packet.data + ethernet::kSource);
-  write_link(packet.data, link_back(packet, config_.mac, peer_mac), ethernet::kTypeIpv4);
-  const auto tos = static_cast<std::uint8_t>(ip[ipv4::kTos]);  // Kept, as RFC 1122 section 3.2.2.6 asks.
-  write_ipv4(ip, config_.address, load_ipv4(ip + ipv4::kSource), ipv4::kProtocolIcmp, tos,
-             static_cast<std::uint16_t>(ipv4::kHeaderBytes + icmp_bytes), true);
-  constexpr std::uint16_t kEchoReplyRaw = raw(std::uint16_t{icmp::kEchoReply} << 8);
-  store_raw(icmp + icmp::kType, kEchoReplyRaw);
-  store_raw(icmp + icmp::kChecksum,
-            updated_checksum(load_raw<std::uint16_t>(icmp + icmp::kChecksum), kEchoRequestRaw, kEchoReplyRaw));
+  std::byte* icmp = ip + wire::ipv4::kHeaderBytes;
+  const Mac peer_mac = load_mac(packet.data + wire::ethernet::kSource);
+  write_link(packet.data, link_back(packet, config_.mac, peer_mac), wire::ethernet::kTypeIpv4);
+  const auto tos = static_cast<std::uint8_t>(ip[wire::ipv4::kTos]);  // Kept, as RFC 1122 section 3.2.2.6 asks.
+  write_ipv4(ip, config_.address, load_ipv4(ip + wire::ipv4::kSource), wire::ipv4::kProtocolIcmp, tos,
+             static_cast<std::uint16_t>(wire::ipv4::kHeaderBytes + icmp_bytes), true);
+  constexpr std::uint16_t kEchoReplyRaw = raw(std::uint16_t{wire::icmp::kEchoReply} << 8);
+  store_raw(icmp + wire::icmp::kType, kEchoReplyRaw);
+  store_raw(icmp + wire::icmp::kChecksum,
+            updated_checksum(load_raw<std::uint16_t>(icmp + wire::icmp::kChecksum), kEchoRequestRaw, kEchoReplyRaw));
   packet.flags = 0;
   return Verdict::kEchoReply;
 }
@@ -301,33 +302,33 @@ Verdict Host::refuse_port(Packet& packet, Now now, Drop& why) noexcept {
   // The message quotes the datagram's IP header and its first 8 bytes; they stay where they are if the headroom holds
   // the new headers, else they move back. Broadcasts, fragments and refused sources never come here (RFC 1122
   // section 3.2.2).
-  constexpr std::size_t kNewBytes = ipv4::kHeaderBytes + icmp::kHeaderBytes;
+  constexpr std::size_t kNewBytes = wire::ipv4::kHeaderBytes + wire::icmp::kHeaderBytes;
   const std::size_t l2_bytes = packet.l2_bytes;
-  const std::size_t quoted_bytes = packet.l3_bytes + icmp::kQuotedBytes;
+  const std::size_t quoted_bytes = packet.l3_bytes + wire::icmp::kQuotedBytes;
   const bool in_front = packet.headroom >= kNewBytes;
   const std::size_t room = std::size_t{packet.bytes} + packet.tailroom;
   if (!in_front && room < l2_bytes + kNewBytes + quoted_bytes) return drop(Drop::kUdpPort, why);
   if (!unreachables_.take(now.mono_ns)) return drop(Drop::kUdpPort, why);
 
-  const Link link = link_back(packet, config_.mac, load_mac(packet.data + ethernet::kSource));
-  const Ipv4 peer = load_ipv4(packet.data + l2_bytes + ipv4::kSource);
+  const Link link = link_back(packet, config_.mac, load_mac(packet.data + wire::ethernet::kSource));
+  const Ipv4 peer = load_ipv4(packet.data + l2_bytes + wire::ipv4::kSource);
   if (in_front) {
     move_front(packet, -static_cast<std::ptrdiff_t>(kNewBytes));
   } else {
     std::memmove(packet.data + l2_bytes + kNewBytes, packet.data + l2_bytes, quoted_bytes);
   }
-  write_link(packet.data, link, ethernet::kTypeIpv4);
+  write_link(packet.data, link, wire::ethernet::kTypeIpv4);
   std::byte* ip = packet.data + l2_bytes;
-  write_ipv4(ip, config_.address, peer, ipv4::kProtocolIcmp, 0, static_cast<std::uint16_t>(kNewBytes + quoted_bytes),
-             true);
-  std::byte* icmp = ip + ipv4::kHeaderBytes;
-  icmp[icmp::kType] = std::byte{icmp::kUnreachable};
-  icmp[icmp::kCode] = std::byte{icmp::kPortUnreachable};
-  store_raw<std::uint16_t>(icmp + icmp::kChecksum, 0);
-  store_raw<std::uint32_t>(icmp + icmp::kRest, 0);
-  store_raw(icmp + icmp::kChecksum, checksum_of(sum_bytes(icmp, icmp::kHeaderBytes + quoted_bytes)));
+  write_ipv4(ip, config_.address, peer, wire::ipv4::kProtocolIcmp, 0,
+             static_cast<std::uint16_t>(kNewBytes + quoted_bytes), true);
+  std::byte* icmp = ip + wire::ipv4::kHeaderBytes;
+  icmp[wire::icmp::kType] = std::byte{wire::icmp::kUnreachable};
+  icmp[wire::icmp::kCode] = std::byte{wire::icmp::kPortUnreachable};
+  store_raw<std::uint16_t>(icmp + wire::icmp::kChecksum, 0);
+  store_raw<std::uint32_t>(icmp + wire::icmp::kRest, 0);
+  store_raw(icmp + wire::icmp::kChecksum, checksum_of(sum_bytes(icmp, wire::icmp::kHeaderBytes + quoted_bytes)));
   set_bytes(packet, l2_bytes + kNewBytes + quoted_bytes);
-  packet.l3_bytes = ipv4::kHeaderBytes;
+  packet.l3_bytes = wire::ipv4::kHeaderBytes;
   packet.flags = 0;
   return Verdict::kUnreachable;
 }

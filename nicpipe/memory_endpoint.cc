@@ -28,13 +28,13 @@ namespace {
 void finish_checksums(const Packet& packet, MemoryEndpoint::Frame& frame) {
   std::byte* ip = frame.data() + packet.l2_bytes;
   if ((packet.flags & kTxIpChecksum) != 0) {
-    MUST_EQ(load_raw<std::uint16_t>(ip + ipv4::kChecksum), 0);
-    store_raw(ip + ipv4::kChecksum, checksum_of(sum_bytes(ip, packet.l3_bytes)));
+    MUST_EQ(load_raw<std::uint16_t>(ip + wire::ipv4::kChecksum), 0);
+    store_raw(ip + wire::ipv4::kChecksum, checksum_of(sum_bytes(ip, packet.l3_bytes)));
   }
   if ((packet.flags & kTxUdpChecksum) != 0) {
     std::byte* udp = ip + packet.l3_bytes;
     const auto bytes = static_cast<std::size_t>(frame.data() + frame.size() - udp);
-    store_raw(udp + udp::kChecksum, udp_checksum_of(sum_bytes(udp, bytes)));
+    store_raw(udp + wire::udp::kChecksum, udp_checksum_of(sum_bytes(udp, bytes)));
   }
 }
 

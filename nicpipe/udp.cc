@@ -11,40 +11,40 @@ UdpFlow udp_flow(const Packet& packet) noexcept {
   const std::byte* ip = frame + packet.l2_bytes;
   const std::byte* udp = ip + packet.l3_bytes;
   UdpFlow flow;
-  flow.peer = load_ipv4(ip + ipv4::kSource);
-  flow.own = load_ipv4(ip + ipv4::kDestination);
-  flow.peer_port = load_be<std::uint16_t>(udp + udp::kSourcePort);
-  flow.own_port = load_be<std::uint16_t>(udp + udp::kDestinationPort);
-  flow.has_vlan = packet.l2_bytes == vlan::kHeaderBytes;
-  if (flow.has_vlan) flow.vlan_tci = load_be<std::uint16_t>(frame + vlan::kTci);
-  flow.peer_mac = load_mac(frame + ethernet::kSource);
-  flow.own_mac = load_mac(frame + ethernet::kDestination);
+  flow.peer = load_ipv4(ip + wire::ipv4::kSource);
+  flow.own = load_ipv4(ip + wire::ipv4::kDestination);
+  flow.peer_port = load_be<std::uint16_t>(udp + wire::udp::kSourcePort);
+  flow.own_port = load_be<std::uint16_t>(udp + wire::udp::kDestinationPort);
+  flow.has_vlan = packet.l2_bytes == wire::vlan::kHeaderBytes;
+  if (flow.has_vlan) flow.vlan_tci = load_be<std::uint16_t>(frame + wire::vlan::kTci);
+  flow.peer_mac = load_mac(frame + wire::ethernet::kSource);
+  flow.own_mac = load_mac(frame + wire::ethernet::kDestination);
   return flow;
 }
 
 void write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes, const Capabilities& device) noexcept {
   const std::size_t l2_bytes = link_bytes(flow.has_vlan);
-  const std::size_t udp_bytes = udp::kHeaderBytes + payload_bytes + packet.tail_bytes;
-  MUST_LE(udp_bytes, 65535 - ipv4::kHeaderBytes);
+  const std::size_t udp_bytes = wire::udp::kHeaderBytes + payload_bytes + packet.tail_bytes;
+  MUST_LE(udp_bytes, 65535 - wire::ipv4::kHeaderBytes);
   const auto udp_length = static_cast<std::uint16_t>(udp_bytes);
-  set_bytes(packet, l2_bytes + ipv4::kHeaderBytes + udp::kHeaderBytes + payload_bytes);
+  set_bytes(packet, l2_bytes + wire::ipv4::kHeaderBytes + wire::udp::kHeaderBytes + payload_bytes);
   packet.l2_bytes = static_cast<std::uint16_t>(l2_bytes);
-  packet.l3_bytes = ipv4::kHeaderBytes;
+  packet.l3_bytes = wire::ipv4::kHeaderBytes;
   packet.flags = static_cast<std::uint16_t>((device.tx_ip_checksum ? kTxIpChecksum : 0) |
                                             (device.tx_udp_checksum ? kTxUdpChecksum : 0));
 
-  write_link(packet.data, {flow.peer_mac, flow.own_mac, flow.vlan_tci, flow.has_vlan}, ethernet::kTypeIpv4);
+  write_link(packet.data, {flow.peer_mac, flow.own_mac, flow.vlan_tci, flow.has_vlan}, wire::ethernet::kTypeIpv4);
   std::byte* ip = packet.data + l2_bytes;
-  write_ipv4(ip, flow.own, flow.peer, ipv4::kProtocolUdp, 0, static_cast<std::uint16_t>(ipv4::kHeaderBytes + udp_bytes),
-             !device.tx_ip_checksum);
+  write_ipv4(ip, flow.own, flow.peer, wire::ipv4::kProtocolUdp, 0,
+             static_cast<std::uint16_t>(wire::ipv4::kHeaderBytes + udp_bytes), !device.tx_ip_checksum);
 
-  std::byte* udp = ip + ipv4::kHeaderBytes;
+  std::byte* udp = ip + wire::ipv4::kHeaderBytes;
   std::uint16_t checksum;
-  const Sum pseudo = sum_pseudo_header(flow.own, flow.peer, ipv4::kProtocolUdp, udp_length);
+  const Sum pseudo = sum_pseudo_header(flow.own, flow.peer, wire::ipv4::kProtocolUdp, udp_length);
   if (device.tx_udp_checksum) {
     checksum = fold(pseudo);
   } else {
-    const std::byte* payload = udp + udp::kHeaderBytes;
+    const std::byte* payload = udp + wire::udp::kHeaderBytes;
     Sum sum = pseudo + byte_swap(flow.own_port) + byte_swap(flow.peer_port) + byte_swap(udp_length) +
               sum_bytes(payload, payload_bytes);
     if (packet.tail_bytes != 0) {

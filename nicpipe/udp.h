@@ -30,16 +30,17 @@ struct UdpFlow {
 };
 static_assert(sizeof(UdpFlow) == 28 && std::is_trivially_copyable_v<UdpFlow>);
 
-inline constexpr std::size_t kUdpHeadersBytesMax = vlan::kHeaderBytes + ipv4::kHeaderBytes + udp::kHeaderBytes;
+inline constexpr std::size_t kUdpHeadersBytesMax =
+    wire::vlan::kHeaderBytes + wire::ipv4::kHeaderBytes + wire::udp::kHeaderBytes;
 
 /// Bytes in front of the payload: 42, or 46 with a VLAN tag.
 [[nodiscard]] constexpr std::size_t udp_headers_bytes(const UdpFlow& flow) noexcept {
-  return kUdpHeadersBytesMax - (flow.has_vlan ? 0 : vlan::kHeaderBytes - ethernet::kHeaderBytes);
+  return kUdpHeadersBytesMax - (flow.has_vlan ? 0 : wire::vlan::kHeaderBytes - wire::ethernet::kHeaderBytes);
 }
 
 /// Payload bytes that one datagram can carry without fragmentation: 1472 for an MTU of 1500.
 [[nodiscard]] constexpr std::uint16_t udp_payload_bytes_max(std::uint16_t mtu) noexcept {
-  return static_cast<std::uint16_t>(mtu - ipv4::kHeaderBytes - udp::kHeaderBytes);
+  return static_cast<std::uint16_t>(mtu - wire::ipv4::kHeaderBytes - wire::udp::kHeaderBytes);
 }
 
 /// The flow of a frame that Host::receive found to be kUdp, read again from its headers (a packet that travels to
@@ -48,7 +49,7 @@ inline constexpr std::size_t kUdpHeadersBytesMax = vlan::kHeaderBytes + ipv4::kH
 
 /// The payload of such a frame. Lives as long as the packet.
 [[nodiscard]] inline MutableBytes udp_payload(Packet& packet) noexcept {
-  const std::size_t headers = std::size_t{packet.l2_bytes} + packet.l3_bytes + udp::kHeaderBytes;
+  const std::size_t headers = std::size_t{packet.l2_bytes} + packet.l3_bytes + wire::udp::kHeaderBytes;
   return {packet.data + headers, packet.bytes - headers};
 }
 
