@@ -48,7 +48,10 @@ std::string shown_name(std::string_view name) {
 
 class Reader {
  public:
-  explicit Reader(std::string_view file) { config_.file = std::string(file); }
+  Reader(std::string_view file, std::string_view text) {
+    config_.file = std::string(file);
+    config_.text = std::string(text);
+  }
 
   ConfigResult read(const toml::table& root) {
     for (const auto& [key, node] : root) read_section(key.str(), node);
@@ -271,7 +274,7 @@ const std::vector<KeyInfo>& config_keys() {
 }
 
 ConfigResult parse_config(std::string_view text, std::string_view file_name) {
-  Reader reader(file_name);
+  Reader reader(file_name, text.substr(0, kFileBytesMax));
   if (text.size() > kFileBytesMax)
     return reader.refuse(0, "the file is larger than 1MiB; that is no configuration of Gannet");
   try {
@@ -289,7 +292,7 @@ ConfigResult load_config(const std::string& path) {
   std::string text(kFileBytesMax + 1, '\0');
   if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.is_open() || file.bad() || (file.fail() && !file.eof()))
-    return Reader(path).refuse(0, "cannot be read: name an existing file that this user may read");
+    return Reader(path, "").refuse(0, "cannot be read: name an existing file that this user may read");
   text.resize(static_cast<std::size_t>(file.gcount()));
   return parse_config(text, path);
 }

@@ -25,6 +25,7 @@ struct PortWish {
 
 struct Config {
   std::string file;  ///< As named by the caller.
+  std::string text;  ///< The whole file.
   std::string name = "gannet";
   std::vector<PortWish> ports;
   std::uint32_t workers = 1;
