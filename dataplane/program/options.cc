@@ -194,7 +194,9 @@ class Parser {
 
 }  // namespace
 
-ParsedOptions parse_options(const std::vector<std::string_view>& words) { return Parser(words).run(); }
+ParsedOptions parse_options(const std::vector<std::string_view>& words) {
+  return Parser(words).run();
+}
 
 bool parse_size(std::string_view text, std::uint64_t& bytes) noexcept {
   constexpr std::array<std::string_view, 4> kUnits = {"K", "M", "G", "T"};

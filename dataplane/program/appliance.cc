@@ -1,0 +1,423 @@
+#include "dataplane/program/appliance.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "control/abi/config_slot.h"
+#include "control/abi/reader.h"
+#include "dataplane/core/group.h"
+#include "dataplane/core/placement.h"
+#include "dataplane/core/worker.h"
+#include "dataplane/program/log.h"
+#include "dataplane/program/notify.h"
+#include "dataplane/program/ports.h"
+#include "dataplane/program/privileges.h"
+#include "dataplane/program/topology.h"
+#include "dataplane/program/wish.h"
+#include "dataplane/program/worker_loop.h"
+#include "nicpipe/dpdk/eal.h"
+#include "nicpipe/dpdk/port.h"
+#include "nicpipe/flow_hash.h"
+#include "storage/arena.h"
+#include "storage/shard.h"
+
+namespace gannet::dataplane {
+namespace {
+
+namespace dpdk = nicpipe::dpdk;
+using Loop = WorkerLoop<Worker, dpdk::Endpoint>;
+
+constexpr MonotonicNs kNsPerMs = 1'000'000;
+constexpr MonotonicNs kDrainNs = 2'000 * kNsPerMs;  ///< Longest wait for answers under way when stopping.
+constexpr long kWatchEveryNs = 100'000'000;
+constexpr unsigned kPortsLookedAtEvery = 5;  ///< Of those.
+
+/// Random bytes for keys; the kernel gives up to 256 without a signal interrupting.
+template <class T>
+[[nodiscard]] T random_value() {
+  T value;
+  MUST_EQ(static_cast<std::size_t>(::getrandom(&value, sizeof value, 0)), sizeof value);
+  return value;
+}
+
+void pin_this_thread(const std::vector<std::int32_t>& cpus) {
+  if (cpus.empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const std::int32_t cpu : cpus)
+    if (cpu < CPU_SETSIZE) CPU_SET(static_cast<std::size_t>(cpu), &set);
+  if (pthread_setaffinity_np(pthread_self(), sizeof set, &set) != 0)
+    log(LogLevel::kWarn, "a thread could not be pinned to its core", {{"core", std::to_string(cpus.front())}});
+}
+
+[[nodiscard]] sigset_t device_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) sigaddset(&set, signal);
+  return set;
+}
+
+[[nodiscard]] sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+/// Bytes of a file that have their pages.
+[[nodiscard]] std::uint64_t bytes_held(int fd) {
+  struct stat state {};
+  return fd >= 0 && ::fstat(fd, &state) == 0 ? static_cast<std::uint64_t>(state.st_blocks) * 512 : 0;
+}
+
+}  // namespace
+
+struct Appliance::Inside {
+  Inside(abi::Shared& file, int fd) : shared(file), start(file.start), memory_fd(fd) {}
+
+  abi::Shared& shared;
+  const abi::StartConfig start;  ///< A copy: nobody may change it under us.
+  const int memory_fd;
+  Machine machine;
+  Plan plan;
+  std::vector<std::string> warnings;
+
+  // In the order of their making; taken down the other way round.
+  storage::Arena arena;
+  std::vector<std::unique_ptr<storage::Shard>> shards;
+  std::unique_ptr<dpdk::Eal> eal;
+  std::vector<std::unique_ptr<dpdk::Port>> ports;
+  std::vector<std::unique_ptr<nicpipe::Dispatch>> dispatch;  ///< One a port; nullptr: the device decides.
+  std::unique_ptr<WorkerGroup> group;
+  std::vector<std::unique_ptr<Worker>> workers;
+  LoopSignals signals;
+  std::vector<LoopReport> reports;
+  std::vector<std::thread> threads;
+  std::vector<bool> link_was_up;
+  bool steered = false;  ///< Every device brings udp_port + 1 + k to worker k by itself.
+  std::uint64_t device_drops = 0;
+
+  [[nodiscard]] abi::DataplaneStatus& status() const noexcept { return shared.dataplane; }
+  void beat() const noexcept { status().heartbeat_ns.store(LoopClock::mono_now(), std::memory_order_relaxed); }
+  void warn(std::string sentence) {
+    log(LogLevel::kWarn, sentence);
+    warnings.push_back(std::move(sentence));
+  }
+
+  [[nodiscard]] Ending place();
+  [[nodiscard]] Ending open_memory();
+  [[nodiscard]] Ending open_ports();
+  [[nodiscard]] Ending make_workers();
+  void run_worker(std::uint32_t index);
+  void publish(std::uint64_t started_ns);
+  void publish_port(std::size_t index);
+  void look_at_ports();
+  [[nodiscard]] bool all(std::atomic<bool> LoopReport::*what) const;
+  void wait_for(std::atomic<bool> LoopReport::*what) const;
+  [[nodiscard]] std::uint64_t audit();
+};
+
+Ending Appliance::Inside::place() {
+  if (std::string sentence = judge_start(start); !sentence.empty()) return {2, std::move(sentence)};
+  if (std::string sentence = machine.load({}); !sentence.empty()) return {1, std::move(sentence)};
+  abi::LiveConfig live;
+  std::uint64_t generation = 0;
+  (void)abi::adopt_config(shared.config, generation, live);
+  PlanResult result = plan_workers(machine.topology(), wish_of(start, live, machine, bytes_held(memory_fd)));
+  if (!result.ok()) return {2, std::move(result.refusal)};
+  plan = std::move(result.plan);
+  for (std::string& warning : plan.warnings) warn(std::move(warning));
+  pin_this_thread(plan.rest);
+  return {};
+}
+
+Ending Appliance::Inside::open_memory() {
+  storage::ArenaOptions options{.bytes = start.memory_bytes,
+                                .page_bytes = start.page_bytes,
+                                .fd = memory_fd,
+                                .path = {},
+                                .regions = start.workers,
+                                .nodes = {},
+                                .allow_remote = true,
+                                .threads = std::clamp(std::thread::hardware_concurrency(), 1U, 16U)};
+  if (machine.topology().nodes.size() > 1)
+    for (const WorkerPlace& place : plan.worker) options.nodes.push_back(place.node);
+  storage::ArenaResult opened = storage::Arena::open(options);
+  if (!opened.error.empty()) return {2, std::move(opened.error)};
+  arena = std::move(opened.arena);
+  for (std::string& warning : opened.warnings) warn(std::move(warning));
+  const auto hash_key = random_value<storage::HashKey>();
+  for (unsigned index = 0; index < start.workers; ++index) {
+    std::string why;
+    shards.push_back(storage::Shard::format(arena.region(index),
+                                            {.segment_bytes = start.segment_bytes,
+                                             .item_bytes_max = start.item_bytes_max,
+                                             .hash_key = hash_key,
+                                             .now = LoopClock{}.now().unix_s},
+                                            why));
+    if (shards.back() == nullptr)
+      return {2, "The item memory of worker " + std::to_string(index) + " cannot be laid out: " + why};
+  }
+  return {};
+}
+
+Ending Appliance::Inside::open_ports() {
+  const auto ending_of = [&](dpdk::Outcome outcome) {
+    return Ending{exit_code_of(outcome.status, start.start_count), std::move(outcome.error)};
+  };
+  if (dpdk::Outcome outcome = dpdk::Eal::start(eal_options(start), eal); !outcome.ok())
+    return ending_of(std::move(outcome));
+  const auto flow_key = random_value<std::array<std::byte, nicpipe::kFlowKeyBytes>>();
+  for (std::uint32_t index = 0; index < start.ports; ++index) {
+    beat();
+    std::unique_ptr<dpdk::Port> port;
+    if (dpdk::Outcome outcome = dpdk::Port::open(*eal, port_options(start, index), port); !outcome.ok())
+      return ending_of(std::move(outcome));
+    for (const std::string& warning : port->warnings()) warn(warning);
+    if (dpdk::Outcome outcome = port->register_memory(arena.bytes().data(), arena.bytes().size(), arena.page_bytes());
+        !outcome.ok())
+      warn(std::move(outcome.error));
+    const bool software = port->dispatch_in_software() && start.workers > 1;
+    dispatch.push_back(
+        software ? std::make_unique<nicpipe::Dispatch>(nicpipe::Dispatch{
+                       .hash = nicpipe::FlowHash(flow_key), .workers = start.workers, .udp_port_first = start.udp_port})
+                 : nullptr);
+    steered =
+        (index == 0 || steered) && start.workers > 1 && port->steer_udp(static_cast<std::uint16_t>(start.udp_port + 1));
+    link_was_up.push_back(port->link_up());
+    log(LogLevel::kInfo, "port open", {{"port", std::to_string(index)}, {"is", port->describe()}});
+    ports.push_back(std::move(port));
+  }
+  return {};
+}
+
+Ending Appliance::Inside::make_workers() {
+  group = std::make_unique<WorkerGroup>(shared, start.workers);
+  workers.resize(start.workers);
+  reports = std::vector<LoopReport>(start.workers);
+  std::vector<int> keep;
+  for (std::uint32_t port = 0; port < start.ports; ++port)
+    for (const int capability : capabilities_kept(start.port[port].kind)) keep.push_back(capability);
+  if (std::string sentence = drop_capabilities(keep); !sentence.empty()) warn(std::move(sentence));
+  for (std::uint32_t index = 0; index < start.workers; ++index)
+    threads.emplace_back([this, index] { run_worker(index); });
+  wait_for(&LoopReport::serving);
+  return {};
+}
+
+/// A worker's thread, from pinning to the last buffer given back.
+void Appliance::Inside::run_worker(std::uint32_t index) {
+  pthread_setname_np(pthread_self(), ("gannet/w" + std::to_string(index)).c_str());
+  const sigset_t wake = device_signals();
+  pthread_sigmask(SIG_UNBLOCK, &wake, nullptr);
+  pin_this_thread({plan.worker[index].cpu});
+  const dpdk::WorkerRegistration registration;
+  shards[index]->bind_owner();
+
+  WorkerOptions options{.index = index, .ports = {}, .dispatch = {}, .mono_now = &LoopClock::mono_now};
+  std::vector<dpdk::Endpoint*> endpoints;
+  std::vector<Announcement> announcements;
+  for (std::uint32_t port = 0; port < start.ports; ++port) {
+    options.ports.push_back(host_config(start, port, *ports[port]));
+    options.dispatch.push_back(dispatch[port].get());
+    endpoints.push_back(&ports[port]->endpoint(static_cast<std::uint16_t>(index)));
+    const nicpipe::HostConfig& host = options.ports.back();
+    if (index == 0) announcements.push_back({host.mac, host.address, host.vlan});
+  }
+  workers[index] = std::make_unique<Worker>(*group, *shards[index], options);
+
+  // Workers on one CPU must not wait for each other awake.
+  const std::int32_t cpu = plan.worker[index].cpu;
+  const bool alone = std::ranges::count(plan.worker, cpu, &WorkerPlace::cpu) == 1;
+  const IdleRungs rungs = alone ? IdleRungs{} : IdleRungs{.spin_ns = 0, .pause_ns = 0};
+
+  abi::WorkerInfo& info = shared.worker[index].info;
+  info.core.store(static_cast<std::uint64_t>(cpu), std::memory_order_relaxed);
+  info.numa_node.store(static_cast<std::uint64_t>(plan.worker[index].node), std::memory_order_relaxed);
+  info.udp_port.store(start.udp_port + 1 + index, std::memory_order_relaxed);
+  info.tid.store(static_cast<std::uint64_t>(::syscall(SYS_gettid)), std::memory_order_relaxed);
+  info.steered.store(steered ? 1 : 0, std::memory_order_relaxed);
+
+  Loop loop({.worker = *workers[index],
+             .endpoints = std::move(endpoints),
+             .block = shared.worker[index],
+             .signals = signals,
+             .report = reports[index],
+             .rungs = rungs,
+             .announcements = std::move(announcements)});
+  loop.run();
+}
+
+bool Appliance::Inside::all(std::atomic<bool> LoopReport::*what) const {
+  return std::ranges::all_of(reports,
+                             [&](const LoopReport& report) { return (report.*what).load(std::memory_order_acquire); });
+}
+
+void Appliance::Inside::wait_for(std::atomic<bool> LoopReport::*what) const {
+  while (!all(what)) {
+    beat();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void Appliance::Inside::publish_port(std::size_t index) {
+  const dpdk::Port& port = *ports[index];
+  const nicpipe::Capabilities& can = port.capabilities();
+  abi::DataplaneStatus::Port& out = status().port[index];
+  out.rx_queues.store(port.rx_queues(), std::memory_order_relaxed);
+  out.tx_queues.store(port.tx_queues(), std::memory_order_relaxed);
+  out.mtu.store(can.mtu, std::memory_order_relaxed);
+  out.capabilities.store(capability_bits(can), std::memory_order_relaxed);
+  out.mac = port.mac();
+  out.link_up = link_was_up[index] ? 1 : 0;
+  out.dispatch_in_software = dispatch[index] != nullptr ? 1 : 0;
+  abi::set_text(out.device, port.device());
+}
+
+void Appliance::Inside::publish(std::uint64_t started_ns) {
+  for (std::size_t index = 0; index < ports.size(); ++index) publish_port(index);
+  for (std::size_t i = 0; i < warnings.size() && i + 1 < status().message.size(); ++i)
+    abi::set_text(status().message[i + 1], warnings[i]);
+  const std::uint64_t duration_ns = LoopClock::mono_now() - started_ns;
+  status().ports.store(ports.size(), std::memory_order_relaxed);
+  status().workers.store(start.workers, std::memory_order_release);
+  status().start_duration_ns.store(duration_ns, std::memory_order_relaxed);
+  status().phase.store(static_cast<std::uint64_t>(abi::Phase::kServing), std::memory_order_release);
+  notify_supervisor("READY=1\nSTATUS=serving\n");
+  log(LogLevel::kInfo, "serving",
+      {{"workers", std::to_string(start.workers)},
+       {"udp_port", std::to_string(start.udp_port)},
+       {"memory_bytes", std::to_string(arena.bytes().size())},
+       {"start_ms", std::to_string(duration_ns / kNsPerMs)}});
+}
+
+/// Links that came up are told our addresses; what devices dropped is counted on worker 0, whose block has that one
+/// cell written from here.
+void Appliance::Inside::look_at_ports() {
+  std::uint64_t drops = 0;
+  for (std::size_t index = 0; index < ports.size(); ++index) {
+    const bool up = ports[index]->link_up();
+    if (up != link_was_up[index]) {
+      log(LogLevel::kInfo, up ? "link up" : "link down",
+          {{"port", std::to_string(index)}, {"device", ports[index]->device()}});
+      link_was_up[index] = up;
+      status().port[index].link_up = up ? 1 : 0;
+      if (up) signals.announcements.fetch_add(1, std::memory_order_release);
+    }
+    drops += ports[index]->counters().dropped();
+  }
+  if (drops > device_drops) abi::bump(shared.worker[0].counters.drop_device, drops - device_drops);
+  device_drops = drops;
+}
+
+/// Walks every shard; slow. Gives the number of broken invariants.
+std::uint64_t Appliance::Inside::audit() {
+  std::uint64_t faults = 0;
+  for (std::size_t index = 0; index < shards.size(); ++index) {
+    const storage::AuditReport report = shards[index]->audit(LoopClock{}.now().unix_s);
+    const storage::Stats stats = shards[index]->stats();
+    faults += report.faults + stats.pins + stats.reservations;
+    log(report.faults + stats.pins + stats.reservations == 0 ? LogLevel::kInfo : LogLevel::kError, "audit",
+        {{"worker", std::to_string(index)},
+         {"items", std::to_string(report.items)},
+         {"segments", std::to_string(report.segments)},
+         {"faults", std::to_string(report.faults)},
+         {"pins", std::to_string(stats.pins)},
+         {"reservations", std::to_string(stats.reservations)},
+         {"first_fault", report.first_fault}});
+  }
+  return faults;
+}
+
+Appliance::Appliance(abi::Shared& shared, int memory_fd) : in_(std::make_unique<Inside>(shared, memory_fd)) {}
+
+Appliance::~Appliance() {
+  if (!in_->threads.empty()) (void)stop();
+}
+
+Ending Appliance::start(std::uint64_t started_ns) {
+  abi::DataplaneStatus& status = in_->status();
+  status.pid.store(static_cast<std::uint64_t>(::getpid()), std::memory_order_relaxed);
+  status.started_unix_s.store(LoopClock{}.now().unix_s, std::memory_order_relaxed);
+  in_->beat();
+  status.phase.store(static_cast<std::uint64_t>(abi::Phase::kStarting), std::memory_order_release);
+  for (const auto step : {&Inside::place, &Inside::open_memory, &Inside::open_ports, &Inside::make_workers}) {
+    if (Ending ending = (*in_.*step)(); !ending.ok()) return ending;
+    in_->beat();
+  }
+  in_->publish(started_ns);
+  return {};
+}
+
+void Appliance::serve() {
+  const sigset_t stops = stop_signals();
+  const timespec wait{.tv_sec = 0, .tv_nsec = kWatchEveryNs};
+  for (unsigned round = 0;; ++round) {
+    if (const int signal = sigtimedwait(&stops, nullptr, &wait); signal > 0) {
+      log(LogLevel::kInfo, "stopping", {{"why", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+      return;
+    }
+    in_->beat();
+    if (in_->status().stop_requested.load(std::memory_order_acquire) != 0) {
+      log(LogLevel::kInfo, "stopping", {{"why", "stop_requested"}});
+      return;
+    }
+    if (round % kPortsLookedAtEvery == 0) in_->look_at_ports();
+  }
+}
+
+Ending Appliance::stop() {
+  Inside& in = *in_;
+  notify_supervisor("STOPPING=1\nSTATUS=draining\n");
+  in.status().phase.store(static_cast<std::uint64_t>(abi::Phase::kDraining), std::memory_order_release);
+  in.signals.order.store(Order::kDrain, std::memory_order_release);
+  // Twice in a row: a packet just popped from a ring is in no ring and not yet in its worker's backlog.
+  const MonotonicNs until = LoopClock::mono_now() + kDrainNs;
+  for (int quiet = 0; quiet < 3 && LoopClock::mono_now() < until;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    in.beat();
+    quiet = in.all(&LoopReport::drained) && in.group->packets_travelling() == 0 ? quiet + 1 : 0;
+  }
+  in.signals.order.store(Order::kHalt, std::memory_order_release);
+  in.wait_for(&LoopReport::halted);
+  in.signals.order.store(Order::kClose, std::memory_order_release);
+  for (std::thread& thread : in.threads) thread.join();
+  in.threads.clear();
+  in.look_at_ports();
+  // From here on the shards are this thread's: closing a port releases the last pins.
+  for (const auto& shard : in.shards) shard->bind_owner();
+  std::uint64_t leaked = 0;
+  for (const auto& port : in.ports) leaked += port->close();
+  if (leaked > 0) log(LogLevel::kError, "packet buffers never came back", {{"buffers", std::to_string(leaked)}});
+  const char* wanted = std::getenv("GANNET_AUDIT_ON_STOP");
+  const std::uint64_t faults = wanted != nullptr && wanted[0] == '1' ? in.audit() : 0;
+  in.workers.clear();
+  in.ports.clear();
+  in.eal.reset();
+  if (faults > 0)
+    return {1, "The audit of the item store found " + std::to_string(faults) +
+                   " faults: please report them with the lines above."};
+  return {};
+}
+
+void block_signals() {
+  const sigset_t devices = device_signals(), stops = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &devices, nullptr);
+  pthread_sigmask(SIG_BLOCK, &stops, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+}
+
+}  // namespace gannet::dataplane

@@ -1,0 +1,102 @@
+#include "dataplane/program/ports.h"
+
+#include <algorithm>
+#include <string>
+
+#include "control/abi/reader.h"
+
+namespace gannet::dataplane {
+namespace {
+
+namespace dpdk = nicpipe::dpdk;
+
+constexpr std::uint64_t kBuffersPerEndpoint = 8'192;  ///< Device rings, what a worker holds, pool caches; rounded up.
+constexpr std::uint64_t kBufferOverheadBytes = 640;   ///< Descriptor, headroom, pool header, Ethernet header.
+constexpr std::uint64_t kEalBaseMib = 48;             ///< DPDK's own, before any packet pool.
+
+[[nodiscard]] dpdk::DeviceKind kind_of(abi::DeviceKind kind) noexcept {
+  switch (kind) {
+    case abi::DeviceKind::kTap:
+      return dpdk::DeviceKind::kTap;
+    case abi::DeviceKind::kAfPacket:
+      return dpdk::DeviceKind::kAfPacket;
+    case abi::DeviceKind::kAfXdp:
+      return dpdk::DeviceKind::kAfXdp;
+    case abi::DeviceKind::kVhost:
+      return dpdk::DeviceKind::kVhost;
+    case abi::DeviceKind::kMemif:
+      return dpdk::DeviceKind::kMemif;
+    case abi::DeviceKind::kPci:
+      return dpdk::DeviceKind::kPci;
+    case abi::DeviceKind::kRing:
+      return dpdk::DeviceKind::kRing;
+  }
+  return dpdk::DeviceKind::kTap;
+}
+
+}  // namespace
+
+dpdk::EalOptions eal_options(const abi::StartConfig& start) {
+  dpdk::EalOptions options;
+  options.hugepages = start.page_bytes >= (2U << 20);
+  std::uint64_t bytes = 0;
+  for (std::uint32_t port = 0; port < start.ports; ++port) {
+    const abi::PortConfig& config = start.port[port];
+    bytes += start.workers * kBuffersPerEndpoint * (std::max<std::uint64_t>(config.mtu, 2'048) + kBufferOverheadBytes);
+    if (config.kind != abi::DeviceKind::kPci) continue;
+    options.hugepages = true;  // DMA needs memory that stays where it is.
+    options.pci_allow.emplace_back(abi::text_of(config.device));
+  }
+  options.memory_mib = static_cast<std::uint32_t>(kEalBaseMib + (bytes >> 20));
+  return options;
+}
+
+dpdk::PortOptions port_options(const abi::StartConfig& start, std::uint32_t port) {
+  const abi::PortConfig& config = start.port[port];
+  dpdk::PortOptions options;
+  options.kind = kind_of(config.kind);
+  options.device = abi::text_of(config.device);
+  options.workers = static_cast<std::uint16_t>(start.workers);
+  options.queues = static_cast<std::uint16_t>(std::min(config.queues, start.workers));
+  options.mtu = static_cast<std::uint16_t>(config.mtu);
+  options.index = static_cast<std::uint8_t>(port);
+  return options;
+}
+
+nicpipe::HostConfig host_config(const abi::StartConfig& start, std::uint32_t port, const dpdk::Port& open) {
+  const abi::PortConfig& config = start.port[port];
+  nicpipe::HostConfig host;
+  host.mac.bytes = open.mac();
+  host.address = {config.address};
+  host.prefix_bits = static_cast<std::uint8_t>(config.prefix_bits);
+  host.mtu = open.capabilities().mtu;
+  host.vlan = static_cast<std::uint16_t>(config.vlan);
+  host.capabilities = open.capabilities();
+  host.udp_port_first = start.udp_port;
+  host.udp_ports = 1 + start.workers;
+  return host;
+}
+
+std::uint64_t capability_bits(const nicpipe::Capabilities& can) noexcept {
+  return (can.rx_checksum ? 1U : 0U) | (can.tx_ip_checksum ? 2U : 0U) | (can.tx_udp_checksum ? 4U : 0U) |
+         (can.multi_segment ? 8U : 0U) | (can.flow_hash ? 16U : 0U);
+}
+
+int exit_code_of(dpdk::Status status, std::uint32_t start_count) noexcept {
+  switch (status) {
+    case dpdk::Status::kOk:
+      return 0;
+    case dpdk::Status::kBadOption:
+    case dpdk::Status::kNoHugepages:
+    case dpdk::Status::kNoPermission:
+      return 2;
+    case dpdk::Status::kNoDevice:
+      return start_count <= 1 ? 2 : 1;
+    case dpdk::Status::kDeviceRefused:
+    case dpdk::Status::kInternal:
+      return 1;
+  }
+  return 1;
+}
+
+}  // namespace gannet::dataplane

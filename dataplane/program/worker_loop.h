@@ -1,0 +1,225 @@
+/// The life of one worker's thread: serve, drain, halt, close. A template over the worker and the endpoint, so that
+/// gannetd runs it on real devices and the tests in plain memory.
+#pragma once
+
+#include <immintrin.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <ctime>
+#include <span>
+#include <vector>
+
+#include "control/abi/shared.h"
+#include "dataplane/core/idle.h"
+#include "dataplane/core/pump.h"
+#include "nicpipe/address.h"
+#include "nicpipe/arp_table.h"
+#include "nicpipe/endpoint.h"
+#include "storage/base/clock.h"
+
+namespace gannet::dataplane {
+
+/// What the main thread asks of all workers; only ever raised.
+enum class Order : std::uint32_t {
+  kServe,
+  kDrain,  ///< Receive nothing more, finish what is under way.
+  kHalt,   ///< No further turn. Once all have halted nothing moves between workers any more.
+  kClose,  ///< Give every buffer back and end.
+};
+
+/// Written by the main thread, read by every loop.
+struct LoopSignals {
+  std::atomic<Order> order{Order::kServe};
+  std::atomic<std::uint32_t> announcements{
+      1};  ///< How often our addresses were to be announced by now: at start, and when a link came up.
+};
+
+/// Written by one loop, read by the main thread.
+struct alignas(128) LoopReport {
+  std::atomic<bool> serving{false}, drained{false}, halted{false};
+};
+
+/// Our address on one port, to be told to everybody there.
+struct Announcement {
+  nicpipe::Mac mac;
+  nicpipe::Ipv4 address;
+  std::uint16_t vlan = 0;
+};
+
+/// CLOCK_MONOTONIC, and unix seconds made from it: the difference of the two clocks is looked up once a millisecond.
+class LoopClock {
+ public:
+  [[nodiscard]] static MonotonicNs mono_now() noexcept { return read(CLOCK_MONOTONIC); }
+
+  [[nodiscard]] Now now() noexcept {
+    const MonotonicNs mono = mono_now();
+    if (mono - looked_up_ns_ >= kLookUpEveryNs) [[unlikely]] {
+      looked_up_ns_ = mono;
+      unix_minus_mono_ = read(CLOCK_REALTIME) - mono;
+    }
+    return {.unix_s = static_cast<UnixSeconds>((mono + unix_minus_mono_) / kNsPerS), .mono_ns = mono};
+  }
+
+ private:
+  static constexpr MonotonicNs kNsPerS = 1'000'000'000, kLookUpEveryNs = 1'000'000;
+
+  [[nodiscard]] static std::uint64_t read(clockid_t clock) noexcept {
+    timespec at{};
+    clock_gettime(clock, &at);
+    return static_cast<std::uint64_t>(at.tv_sec) * kNsPerS + static_cast<std::uint64_t>(at.tv_nsec);
+  }
+
+  MonotonicNs looked_up_ns_ = 0;
+  std::uint64_t unix_minus_mono_ =
+      0;  // Wraps around when the clock is set before the boot; the sum is right all the same.
+};
+
+/// One thread's, from its constructor to the end of run().
+template <class W, nicpipe::Endpoint E>
+class WorkerLoop {
+ public:
+  struct Parts {
+    W& worker;
+    std::vector<E*> endpoints;  ///< This worker's queue of each port.
+    abi::WorkerBlock& block;
+    const LoopSignals& signals;
+    LoopReport& report;
+    IdleRungs rungs;
+    std::vector<Announcement>
+        announcements;  ///< One a port for the worker that speaks for the appliance; empty for the others.
+  };
+
+  explicit WorkerLoop(Parts parts) : p_(std::move(parts)), ladder_(0, p_.rungs), counted_(p_.endpoints.size()) {
+    if constexpr (requires(E e) { e.set_release_hook(p_.worker.release_hook()); })
+      for (E* endpoint : p_.endpoints) endpoint->set_release_hook(p_.worker.release_hook());
+  }
+
+  /// Returns after Order::kClose, with every buffer given back.
+  void run() noexcept {
+    p_.report.serving.store(true, std::memory_order_release);
+    Now now = clock_.now();
+    Order order;
+    while ((order = p_.signals.order.load(std::memory_order_acquire)) < Order::kHalt) {
+      const bool receives = order == Order::kServe;
+      const bool busy = pump(p_.worker, std::span<E* const>(p_.endpoints), now, receives);
+      if (!receives) drain(now);
+      Now after = clock_.now();
+      if (busy) {
+        abi::bump(p_.block.counters.busy_ns, after.mono_ns - now.mono_ns);
+        ladder_.worked();
+      } else if (idle(after.mono_ns)) {
+        after = clock_.now();
+      }
+      if (after.mono_ns - slow_ns_ >= kSlowEveryNs) slow(after);
+      now = after;
+    }
+    p_.report.halted.store(true, std::memory_order_release);
+    while (p_.signals.order.load(std::memory_order_acquire) != Order::kClose) sleep(kHaltSleepNs);
+    close();
+  }
+
+ private:
+  static constexpr MonotonicNs kSlowEveryNs =
+      200'000'000;  ///< Buffer gauges, device drops, announcements: what costs more than a turn should.
+  static constexpr std::uint32_t kHaltSleepNs = 100'000;
+
+  /// May return early: a device that announces frames by a signal (net_tap) ends it, which is just what is wanted.
+  static void sleep(std::uint32_t ns) noexcept {
+    const timespec wait{.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, nullptr);
+  }
+
+  /// True: it slept, the time is another.
+  bool idle(MonotonicNs now) noexcept {
+    if constexpr (requires(E e) { e.reclaim(); })
+      for (E* endpoint : p_.endpoints) endpoint->reclaim();
+    if (const std::uint32_t cap = p_.worker.live().idle_sleep_us_max; cap != sleep_us_max_) {
+      sleep_us_max_ = cap;
+      ladder_.set_sleep_us_max(cap);
+    }
+    const IdleStep step = ladder_.idle(now);
+    switch (step.action) {
+      case IdleAction::kSpin:
+        return false;
+      case IdleAction::kPause:
+        _mm_pause();
+        return false;
+      case IdleAction::kSleep:
+        abi::bump(p_.block.counters.sleeps);
+        sleep(step.sleep_ns);
+        return true;
+    }
+    return false;
+  }
+
+  /// Without receiving, an endpoint still sends what workers without a queue of their own passed to it.
+  void drain(Now now) noexcept {
+    for (E* endpoint : p_.endpoints) (void)endpoint->rx_burst(std::span<nicpipe::Packet>{}, now.mono_ns);
+    p_.report.drained.store(p_.worker.drained(), std::memory_order_release);
+  }
+
+  void slow(Now now) noexcept {
+    slow_ns_ = now.mono_ns;
+    std::uint64_t free = 0, total = 0;
+    for (std::size_t port = 0; port < p_.endpoints.size(); ++port) {
+      E& endpoint = *p_.endpoints[port];
+      if constexpr (requires { endpoint.buffers_free(); }) {
+        free += endpoint.buffers_free();
+        total += endpoint.buffers_total();
+      }
+      if constexpr (requires { endpoint.counters().rx_multi_buffer_dropped; }) {
+        const auto& is = endpoint.counters();
+        const std::uint64_t refused = is.tx_link_down_dropped + is.tx_forward_dropped;
+        Counted& was = counted_[port];
+        abi::bump(p_.block.counters.drop_multi_buffer, is.rx_multi_buffer_dropped - was.multi_buffer);
+        abi::bump(p_.block.counters.tx_refused, refused - was.refused);
+        was = {is.rx_multi_buffer_dropped, refused};
+      }
+    }
+    p_.block.gauges.buffers_free.store(free, std::memory_order_relaxed);
+    p_.block.gauges.buffers_total.store(total, std::memory_order_relaxed);
+    if (const std::uint32_t wanted = p_.signals.announcements.load(std::memory_order_acquire); wanted != announced_) {
+      announced_ = wanted;
+      announce();
+    }
+  }
+
+  /// Best effort: who misses it asks by ARP.
+  void announce() noexcept {
+    for (std::size_t port = 0; port < p_.announcements.size(); ++port) {
+      const Announcement& what = p_.announcements[port];
+      std::array<nicpipe::Packet, 1> packet;
+      if (p_.endpoints[port]->alloc(packet) == 0) continue;
+      nicpipe::write_gratuitous_arp(packet[0], what.mac, what.address, what.vlan);
+      packet[0].port = static_cast<std::uint8_t>(port);
+      if (p_.endpoints[port]->tx_burst(packet) == 0) p_.endpoints[port]->free(packet);
+    }
+  }
+
+  void close() noexcept {
+    bool empty = false;
+    while (!empty) {
+      empty = p_.worker.close();
+      if (const auto gone = p_.worker.to_free(); !gone.empty()) {
+        p_.endpoints[0]->free(gone);
+        p_.worker.freed();
+      }
+    }
+    slow(clock_.now());
+  }
+
+  struct Counted {
+    std::uint64_t multi_buffer = 0, refused = 0;
+  };
+
+  Parts p_;
+  LoopClock clock_;
+  IdleLadder ladder_;
+  std::uint32_t sleep_us_max_ = 0, announced_ = 0;
+  MonotonicNs slow_ns_ = 0;
+  std::vector<Counted> counted_;
+};
+
+}  // namespace gannet::dataplane
