@@ -148,10 +148,8 @@ Outcome check_pci(const Eal& eal, const PortOptions& options) {
 }
 
 std::string packet_socket_arguments(const PortOptions& options, std::uint16_t queues) {
-  // The kernel puts up to 80 bytes of its own before a frame; a frame that does not fit its slot is dropped without a
-  // word.
-  const std::uint32_t slot = std::max(2048u, std::bit_ceil(frame_bytes_max(options.mtu) + 128));
-  const std::uint32_t block = std::max(slot, 64u * 1024);
+  const std::uint32_t slot = packet_socket_slot_bytes(options.mtu);
+  const std::uint32_t block = slot == 2048 ? 64u * 1024 : slot;  // The driver wants blocks to be full of slots.
   return "iface=" + options.device + ",qpairs=" + std::to_string(queues) + ",framesz=" + std::to_string(slot) +
          ",blocksz=" + std::to_string(block) + ",framecnt=" + std::to_string(options.rx_slots);
 }
@@ -229,6 +227,11 @@ Outcome check_before_open(const Eal& eal, const PortOptions& options) {
   if (options.kind == DeviceKind::kPci) return check_pci(eal, options);
   if (options.device.empty() || options.device.size() > 12) return bad_option("a ring needs a name of 1 to 12 letters");
   return {};
+}
+
+std::uint32_t packet_socket_slot_bytes(std::uint32_t mtu) noexcept {
+  const std::uint32_t needed = frame_bytes_max(mtu) + 128;
+  return needed <= 2048 ? 2048 : (needed + 4095) / 4096 * 4096;
 }
 
 std::uint16_t interface_mtu(const std::string& name) {

@@ -40,6 +40,11 @@ struct KindTraits {
   return mtu + 14 + 4;
 }
 
+/// Bytes of one slot of an AF_PACKET ring: the frame and up to 128 bytes the kernel puts before it. A frame that does
+/// not fit is dropped without a word, and the driver wants a packet buffer to hold a whole slot. 2048, or a multiple of
+/// the page.
+[[nodiscard]] std::uint32_t packet_socket_slot_bytes(std::uint32_t mtu) noexcept;
+
 /// The interface, path or address in use: options.device or the kind's default.
 [[nodiscard]] std::string device_name(const PortOptions& options);
 

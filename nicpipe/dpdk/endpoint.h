@@ -210,10 +210,24 @@ class alignas(128) Endpoint {
   void copy_tail(Packet& packet) noexcept {
     std::memcpy(packet.data + packet.bytes, packet.tail, packet.tail_bytes);
     packet.bytes = static_cast<std::uint16_t>(packet.bytes + packet.tail_bytes);
+    packet.tailroom = static_cast<std::uint16_t>(packet.tailroom - packet.tail_bytes);
     packet.tail = nullptr;
     packet.tail_bytes = 0;
     ++counters_.tails_copied;
     release(packet.pin);
+  }
+
+  /// Drivers that fill the UDP checksum in software (vhost, when the peer wants whole ones) sum a chain wrongly if its
+  /// first part of the datagram is of odd length: 22.11's rte_raw_cksum_mbuf cuts a 32-bit sum to 16 bits before it
+  /// swaps it. One byte changes sides. False: that was the whole tail.
+  static bool even_joint(Packet& packet) noexcept {
+    const unsigned datagram_head = static_cast<unsigned>(packet.bytes) - packet.l2_bytes - packet.l3_bytes;
+    if ((packet.flags & kTxUdpChecksum) == 0 || datagram_head % 2 == 0) return true;
+    if (packet.tail_bytes == 1 || packet.tailroom == 0) return false;
+    packet.data[packet.bytes++] = *packet.tail++;
+    --packet.tail_bytes;
+    --packet.tailroom;
+    return true;
   }
 
   rte_mbuf* make_tail(const Packet& packet) noexcept {
@@ -240,7 +254,7 @@ class alignas(128) Endpoint {
     rte_mbuf* tail = nullptr;
     const auto offset = static_cast<std::size_t>(packet.data - room_of(*mbuf));
     if (packet.tail != nullptr) {
-      if (in_place) tail = make_tail(packet);
+      if (in_place && even_joint(packet)) tail = make_tail(packet);
       if (tail == nullptr) {
         MUST_LE(offset + packet.bytes + packet.tail_bytes, mbuf->buf_len);
         copy_tail(packet);

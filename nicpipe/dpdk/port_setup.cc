@@ -15,9 +15,12 @@ namespace {
 
 constexpr unsigned kPoolCache = 128;  // Of each thread. A pool must allow for every worker keeping 1.5 caches of it.
 constexpr std::uint32_t kTailBuffers = 4096;
+constexpr std::uint64_t kRxSums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 
-std::uint16_t data_room(std::uint16_t mtu) {
-  const std::uint32_t room = std::max(2048u, (frame_bytes_max(mtu) + 63) / 64 * 64);
+/// Bytes of a packet buffer: the headroom and a whole frame, so that no frame is spread over two.
+std::uint16_t data_room(const PortOptions& options) {
+  std::uint32_t room = std::max(2048u, (frame_bytes_max(options.mtu) + 63) / 64 * 64);
+  if (options.kind == DeviceKind::kAfPacket) room = std::max(room, packet_socket_slot_bytes(options.mtu));
   return static_cast<std::uint16_t>(room + RTE_PKTMBUF_HEADROOM);
 }
 
@@ -29,7 +32,7 @@ std::uint32_t buffers_of_a_worker(const PortOptions& options) {
 }  // namespace
 
 std::uint32_t Port::memory_mib(const PortOptions& options) {
-  const std::uint64_t buffer = data_room(options.mtu) + sizeof(rte_mbuf) + 128;
+  const std::uint64_t buffer = data_room(options) + sizeof(rte_mbuf) + 128;
   const std::uint64_t tail = sizeof(rte_mbuf) + 128;
   const std::uint64_t worker = buffers_of_a_worker(options) * buffer + kTailBuffers * tail + (1u << 20);
   return static_cast<std::uint32_t>(options.workers * worker / (1u << 20)) + 16;
@@ -98,8 +101,8 @@ void Port::Inside::read_abilities() {
   if (!traits().queue_per_device) queues = std::min({queues, info.max_rx_queues, info.max_tx_queues});
 
   const bool offload = options.allow_offload && traits().checksum_offload;
-  constexpr std::uint64_t kRxSums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-  capabilities.rx_checksum = offload && (info.rx_offload_capa & kRxSums) == kRxSums;
+  // Virtio knows no IP header checksum; the flags of each packet say what was checked, the rest is done in software.
+  capabilities.rx_checksum = offload && (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0;
   capabilities.tx_ip_checksum = offload && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
   capabilities.tx_udp_checksum = offload && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
   // Only drivers that say so may be given a chain: net_af_xdp sends stale bytes of the second buffer in place of the
@@ -122,7 +125,7 @@ Outcome Port::Inside::make_pools() {
   for (std::uint16_t worker = 0; worker < options.workers; ++worker) {
     const std::string suffix = std::to_string(ethdevs.front()) + "." + std::to_string(worker);
     pools.push_back(
-        rte_pktmbuf_pool_create(("frames" + suffix).c_str(), buffers, kPoolCache, 0, data_room(options.mtu), node));
+        rte_pktmbuf_pool_create(("frames" + suffix).c_str(), buffers, kPoolCache, 0, data_room(options), node));
     if (pools.back() != nullptr && options.allow_offload) {
       tail_pools.push_back(rte_pktmbuf_pool_create(("tails" + suffix).c_str(), kTailBuffers, kPoolCache,
                                                    sizeof(Endpoint::TailState), 0, node));
@@ -150,7 +153,7 @@ Outcome Port::Inside::start_device(std::uint16_t ethdev, std::uint16_t queue_cou
   int error = rte_eth_dev_info_get(ethdev, &info);
   if (error < 0) return refused("describe itself", error);
   rte_eth_conf conf{};
-  if (capabilities.rx_checksum) conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+  if (capabilities.rx_checksum) conf.rxmode.offloads |= kRxSums & info.rx_offload_capa;
   if (capabilities.tx_ip_checksum) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
   if (capabilities.tx_udp_checksum) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
   if (options.allow_offload) conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;

@@ -1,5 +1,5 @@
-// A UDP echo on a real device: nicpipe's Host on dpdk::Endpoint, nothing else of Gannet. Prints "ready ..." once it serves; on SIGTERM
-// one line of figures, and exit 1 when a buffer or a tail did not come back.
+// A UDP echo on a real device: nicpipe's Host on dpdk::Endpoint, nothing else of Gannet. Prints "ready ..." once it
+// serves; on SIGTERM one line of figures, and exit 1 when a buffer or a tail did not come back.
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -25,7 +25,8 @@ Now now() {
   timespec wall{}, steady{};
   clock_gettime(CLOCK_REALTIME, &wall);
   clock_gettime(CLOCK_MONOTONIC, &steady);
-  return {static_cast<UnixSeconds>(wall.tv_sec), static_cast<MonotonicNs>(steady.tv_sec) * 1'000'000'000u + static_cast<MonotonicNs>(steady.tv_nsec)};
+  return {static_cast<UnixSeconds>(wall.tv_sec),
+          static_cast<MonotonicNs>(steady.tv_sec) * 1'000'000'000u + static_cast<MonotonicNs>(steady.tv_nsec)};
 }
 
 nicpipe::HostConfig host_config(const DeviceOptions& options, nicpipe::dpdk::Port& port, std::uint16_t worker) {
@@ -169,8 +170,11 @@ int serve(const DeviceOptions& options) {
     sum.tx_forwarded += worker->endpoint.counters().tx_forwarded;
   }
   const bool good = leaked == 0 && lent == returned && twice == 0;
-  std::printf("done datagrams=%lu sent=%lu busy_workers=%lu tails_sent=%lu tails_copied=%lu forwarded=%lu dropped=%lu lent=%lu returned=%lu leaked=%lu\n",
-              datagrams, sent, busy, sum.tails_sent, sum.tails_copied, sum.tx_forwarded, device.dropped(), lent, returned, leaked);
+  std::printf(
+      "done datagrams=%lu sent=%lu busy_workers=%lu tails_sent=%lu tails_copied=%lu forwarded=%lu dropped=%lu lent=%lu "
+      "returned=%lu leaked=%lu\n",
+      datagrams, sent, busy, sum.tails_sent, sum.tails_copied, sum.tx_forwarded, device.dropped(), lent, returned,
+      leaked);
   return good ? 0 : 1;
 }
 

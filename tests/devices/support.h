@@ -95,8 +95,8 @@ inline bool open(const DeviceOptions& options, std::unique_ptr<nicpipe::dpdk::Ea
   return outcome.ok();
 }
 
-/// A worker's "segment memory": slots lent to the device as tails. A slot that comes back is overwritten, so that a device that still
-/// reads it sends rubbish, and the client notices.
+/// A worker's "segment memory": slots lent to the device as tails. A slot that comes back is overwritten, so that a
+/// device that still reads it sends rubbish, and the client notices.
 class TailStore {
  public:
   static constexpr std::uint32_t kSlots = 512, kSlotBytes = 9216;
