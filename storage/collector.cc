@@ -5,6 +5,7 @@
 //   forgotten, the best moved to a tail,
 //          the rest evicted; then the segment is free. In batches, so that the index lines of one batch are fetched
 //          together.
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -16,6 +17,8 @@ namespace {
 /// Work per item in bytes of budget, beyond its own: what a scanned header and a drained index entry cost.
 constexpr std::uint64_t kScanCost = 32, kDrainCost = 96;
 constexpr std::uint32_t kDrainBatch = 16;
+/// Windows after which a score seen has lost about two thirds of its weight in the usual distribution.
+constexpr std::uint64_t kUsualWindows = 8;
 
 /// Uses per byte on a logarithmic scale of eight classes per doubling; class 0 is "not used", and never worth keeping.
 [[nodiscard]] std::uint32_t score_of(const ItemHeader& item) noexcept {
@@ -51,7 +54,7 @@ bool Shard::begin_eviction(bool drop_all) noexcept {
   Collector& job = collector_;
   MUST_EQ(job.phase, Collector::Phase::kIdle);
   const std::uint32_t data = pool_.segments() - pool_.index_segments();
-  const std::uint32_t wanted = drop_all ? 1 : data < 2 * kWindowMax * 2 ? 1 + data / 8 : kWindowMax;
+  const std::uint32_t wanted = drop_all ? 1 : std::min(1 + data / 8, kWindowUsual);
   job.segments = 0;
   while (job.segments < wanted) {
     const std::uint32_t id = oldest_evictable();
@@ -86,27 +89,47 @@ void Shard::scan(std::uint64_t& budget) noexcept {
     job.offset = 0;
     ++job.at;
   }
-  if (job.at == job.segments) choose_cutoff();
+  if (job.at == job.segments) judge_window();
 }
 
-void Shard::choose_cutoff() noexcept {
+void Shard::judge_window() noexcept {
   Collector& job = collector_;
+  const std::uint32_t segment_bytes = pool_.geometry().segment_bytes;
+  const std::uint64_t window_bytes = std::uint64_t{job.segments} * segment_bytes;
   std::uint64_t visible_bytes = 0;
   for (const std::uint64_t bytes : job.histogram) visible_bytes += bytes;
-  job.keep_bytes = (std::uint64_t{job.segments} << pool_.geometry().segment_shift) / 2;
+  const bool compact = visible_bytes <= window_bytes / 2;  // So much is dead that nothing need be evicted.
+  // What is worth keeping is judged against the last windows together, half of whose bytes may stay: a window of hot
+  // items keeps more than one of cold items. The class that crosses the limit is kept in part: keep_bytes ends it.
+  job.cutoff = kScoreClasses;
+  const std::uint64_t wanted = (job.usual_bytes + window_bytes) / 2;
+  for (std::uint64_t sum = 0; job.cutoff > 1 && sum < wanted;) {
+    --job.cutoff;
+    sum += job.usual[job.cutoff] + job.histogram[job.cutoff];
+  }
+  std::uint64_t worth = 0;
+  for (std::uint32_t score = job.cutoff; score < kScoreClasses; ++score) worth += job.histogram[score];
+  // A merge always frees a segment. Where that would cost what is worth keeping, the window is widened first.
+  const std::uint64_t most = job.segments == 1 ? window_bytes / 2 : window_bytes - segment_bytes;
+  if (!compact && worth > most && job.segments >= kWindowUsual && job.segments < kWindowMax) {
+    if (const std::uint32_t id = oldest_evictable(); id != kNoSegment) {
+      add_to_window(id);
+      return;
+    }
+  }
+  for (std::uint32_t score = 0; score < kScoreClasses; ++score) {
+    job.usual[score] += job.histogram[score] - job.usual[score] / kUsualWindows;
+  }
+  job.usual_bytes += window_bytes - job.usual_bytes / kUsualWindows;
   job.phase = Collector::Phase::kDrain;
   job.at = job.offset = 0;
-  if (visible_bytes <= job.keep_bytes) {  // So much is dead that nothing need be evicted.
-    job.cutoff = 0;
-    job.ageing = 0;
-    return;
+  job.keep_bytes = most;
+  job.ageing = compact ? 0 : 1;
+  if (compact) job.cutoff = 0;
+  if (!compact && worth > most) {
+    job.cutoff = kScoreClasses;
+    for (std::uint64_t kept = 0; job.cutoff > 1 && kept < most;) kept += job.histogram[--job.cutoff];
   }
-  std::uint64_t kept = 0;
-  std::uint32_t lowest = kScoreClasses;
-  // The class that crosses the limit is kept in part: keep_bytes ends it.
-  while (lowest > 1 && kept < job.keep_bytes) kept += job.histogram[--lowest];
-  job.cutoff = lowest;
-  job.ageing = 1;
 }
 
 void Shard::drain(std::uint64_t& budget) noexcept {

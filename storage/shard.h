@@ -119,7 +119,7 @@ class Shard {
   };
   static constexpr std::uint32_t kGrowStepsPerSet = 2, kGrowStepsPerTick = 16;
   static constexpr std::uint32_t kTailsMax = 32;
-  static constexpr std::uint32_t kWindowMax = 4;
+  static constexpr std::uint32_t kWindowUsual = 4, kWindowMax = 8;
   static constexpr std::uint32_t kScoreClasses = 256;
   static constexpr std::uint32_t kFinishedMax = 16;
   /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
@@ -133,7 +133,9 @@ class Shard {
     std::uint32_t cutoff = 0;      ///< Score classes below it go; 0 keeps all that is visible.
     std::uint64_t keep_bytes = 0;  ///< What may still be kept.
     std::array<std::uint32_t, kWindowMax> window{};
-    std::array<std::uint64_t, kScoreClasses> histogram{};
+    std::array<std::uint64_t, kScoreClasses> histogram{};  ///< Visible bytes of the window, by score.
+    std::array<std::uint64_t, kScoreClasses> usual{};  ///< The same of past windows, fading; of `usual_bytes` in all.
+    std::uint64_t usual_bytes = 0;
   };
 
   Shard() = default;
@@ -224,7 +226,8 @@ class Shard {
   [[nodiscard]] bool begin_expired() noexcept;
   void step(std::uint64_t& budget) noexcept;
   void scan(std::uint64_t& budget) noexcept;
-  void choose_cutoff() noexcept;
+  /// The window is scanned: widens it, or says what of it stays and goes on to drain it.
+  void judge_window() noexcept;
   void drain(std::uint64_t& budget) noexcept;
   void drain_item(Location at, std::uint64_t hash) noexcept;
   [[nodiscard]] bool move_item(Location at, std::uint64_t hash) noexcept;
