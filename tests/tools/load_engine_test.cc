@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/tools/map_items.h"
 #include "tools/load/engine.h"
 
 using namespace gannet;
@@ -21,7 +22,7 @@ MonotonicNs test_clock() {
 /// Answers at once unless told otherwise. Time moves when the engine waits, and a little with every receive.
 class MapServer final : public Link {
  public:
-  std::map<std::string, std::string> items;
+  MapItems items;
   std::function<bool(std::uint64_t number)> loses = [](std::uint64_t) { return false; };  ///< Of request datagrams.
   std::function<void(std::vector<std::byte>&)> spoil = [](std::vector<std::byte>&) {};    ///< Of answer datagrams.
   std::uint64_t answers_from_ns = 0;                                                      ///< Until then it is stalled.
@@ -67,38 +68,12 @@ class MapServer final : public Link {
     REQUIRE(frame.datagrams == 1);
     Bytes rest = datagram.subspan(kFrameBytes);
     while (!rest.empty()) {
-      REQUIRE(rest.size() >= kHeaderBytes);
-      REQUIRE(rest[0] == std::byte{0x80});
-      const std::size_t body = load_be<std::uint32_t>(rest.data() + 8);
-      REQUIRE(rest.size() >= kHeaderBytes + body);
-      answer(frame.request_id, rest.first(kHeaderBytes + body));
-      rest = rest.subspan(kHeaderBytes + body);
+      const Bytes request = first_request(rest);
+      answer(frame.request_id, request);
+      rest = rest.subspan(request.size());
     }
   }
-  void answer(std::uint16_t id, Bytes request) {
-    const std::size_t key_bytes = load_be<std::uint16_t>(request.data() + 2),
-                      extras = std::to_integer<std::size_t>(request[4]);
-    const std::string key{as_text(request.subspan(kHeaderBytes + extras, key_bytes))};
-    const std::string value{as_text(request.subspan(kHeaderBytes + extras + key_bytes))};
-    std::vector<std::byte> out(kHeaderBytes);
-    std::uint16_t status = 0;
-    if (request[1] == std::byte{1}) {
-      REQUIRE(extras == 8);
-      items[key] = value;
-    } else if (const auto found = items.find(key); found != items.end()) {
-      out.resize(kHeaderBytes + 4);
-      const Bytes bytes = as_bytes(found->second);
-      out.insert(out.end(), bytes.begin(), bytes.end());
-    } else {
-      status = kStatusNotFound;
-    }
-    write_header(out.data(), static_cast<Opcode>(request[1]), out.size() > kHeaderBytes ? 4 : 0, 0, 0,
-                 load_be<std::uint32_t>(request.data() + 12));
-    out[0] = std::byte{0x81};
-    store_be(out.data() + 6, status);
-    store_be(out.data() + 8, static_cast<std::uint32_t>(out.size() - kHeaderBytes));
-    split(id, out);
-  }
+  void answer(std::uint16_t id, Bytes request) { split(id, items.answer(request)); }
   void split(std::uint16_t id, const std::vector<std::byte>& answer) {
     const std::size_t pieces = (answer.size() + piece_bytes - 1) / piece_bytes;
     for (std::size_t i = 0; i < pieces; ++i) {
@@ -150,7 +125,7 @@ struct Bench {
 TEST_CASE("after a preload every GET hits and every value is right", "[load][engine]") {
   Bench bench({"--keys", "500", "--requests", "2000", "--value-bytes", "uniform:1-900", "--seconds", "0"});
   REQUIRE(bench.engine->preload(bench.stop) == "");
-  REQUIRE(bench.server.items.size() == 500);
+  REQUIRE(bench.server.items.values.size() == 500);
   const TallyPicture picture = bench.run();
   REQUIRE(picture[Count::kSent] == 2500);
   REQUIRE(picture[Count::kMiss] == 0);
@@ -165,7 +140,7 @@ TEST_CASE("a preload repeats what was lost until every key is stored", "[load][e
   Bench bench({"--keys", "300", "--timeout-ms", "10"});
   bench.server.loses = [](std::uint64_t number) { return number % 3 == 0; };
   REQUIRE(bench.engine->preload(bench.stop) == "");
-  REQUIRE(bench.server.items.size() == 300);
+  REQUIRE(bench.server.items.values.size() == 300);
   REQUIRE(bench.tally.value(Count::kLost) >= 100);
 }
 
@@ -200,8 +175,8 @@ TEST_CASE("an answer after the timeout is late, and does not settle the request 
 TEST_CASE("a value of another key is told as wrong", "[load][engine]") {
   Bench bench({"--keys", "50", "--requests", "500", "--gets", "1", "--seconds", "0"});
   REQUIRE(bench.engine->preload(bench.stop) == "");
-  const std::string foreign = bench.server.items.rbegin()->second;
-  bench.server.items.begin()->second = foreign;
+  const std::string foreign = bench.server.items.values.rbegin()->second;
+  bench.server.items.values.begin()->second = foreign;
   const TallyPicture picture = bench.run();
   REQUIRE(picture[Count::kWrong] > 0);
   REQUIRE(picture[Count::kWrong] < picture[Count::kHit]);
@@ -308,7 +283,7 @@ TEST_CASE("threads share the keys without gap or overlap", "[load][engine]") {
     Engine engine(options, keyspace, server, tally, thread, test_clock);
     REQUIRE(engine.preload(stop) == "");
     stored += tally.value(Count::kStored);
-    items.merge(server.items);
+    items.merge(server.items.values);
   }
   REQUIRE(stored == 10);
   REQUIRE(items.size() == 10);
