@@ -33,6 +33,9 @@ struct WorkerOptions {
   /// For a port whose device has fewer queues than there are workers: which worker a received frame belongs to.
   /// nullptr: the device decides. Indexed like `ports`; may be shorter. Outlives the worker.
   std::vector<const nicpipe::Dispatch*> dispatch;
+  /// Empty packets the worker keeps for answers that cannot use their request's buffer, 1..kSparePackets; the pool
+  /// needs that many beyond what the device's rings and the backlog hold.
+  std::uint32_t spares = kSparePackets;
   /// Read once a stage, for the latency histogram. nullptr: latency is not recorded.
   MonotonicNs (*mono_now)() = nullptr;
 };
@@ -65,7 +68,7 @@ class BasicWorker {
 
   /// Empty packets the worker would like to have for answers that cannot use their request's buffer: alloc that many
   /// and give what came.
-  [[nodiscard]] std::uint32_t spares_wanted() const noexcept { return kSparePackets - out_.spares(); }
+  [[nodiscard]] std::uint32_t spares_wanted() const noexcept { return spares_max_ - out_.spares(); }
   void give_spares(std::span<const nicpipe::Packet> packets) noexcept;
 
   /// For the endpoints this worker sends through: unpins a segment once the device has read it. Called on this worker's
@@ -128,7 +131,7 @@ class BasicWorker {
 
   WorkerGroup& group_;
   S& shard_;
-  const std::uint32_t index_, workers_;
+  const std::uint32_t index_, workers_, spares_max_;
   MonotonicNs (*const mono_now_)();
   abi::WorkerBlock& block_;
   abi::WorkerCounters& counters_;

@@ -30,6 +30,7 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
       shard_(shard),
       index_(options.index),
       workers_(group.workers()),
+      spares_max_(options.spares),
       mono_now_(options.mono_now),
       block_(group.shared().worker[options.index]),
       counters_(block_.counters),
@@ -37,6 +38,8 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
       travellers_count_(group.workers(), 0) {
   static_assert(storage::Store<S>);
   MUST_LT(index_, workers_);
+  MUST_GE(spares_max_, 1u);
+  MUST_LE(spares_max_, kSparePackets);
   MUST_GE(options.ports.size(), 1u);
   MUST_LE(options.ports.size(), kPortsMax);
   for (std::size_t p = 0; p < options.ports.size(); ++p) {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "control/abi/config_slot.h"
+#include "dataplane/core/routing.h"
 
 namespace gannet::test {
 
@@ -47,6 +48,7 @@ Appliance::Appliance(const Options& options)
     host.udp_ports = static_cast<std::uint16_t>(1 + options.workers);
     dataplane::WorkerOptions worker;
     worker.index = k;
+    worker.spares = options.spares;
     worker.ports = {host};
     worker.dispatch = {dispatch_.get()};
     worker.mono_now = [] { return MonotonicNs{1'000'000'500}; };
@@ -59,32 +61,44 @@ Appliance::Appliance(const Options& options)
 }
 
 Appliance::~Appliance() {
+  if (closed_) return;
   for (auto& endpoint : endpoints_) endpoint->tx_limit(nicpipe::MemoryEndpoint::kNoLimit);
-  const std::string fault = faults();
+  settle();
+  const std::string fault = close();
   if (fault.empty()) return;
   std::fprintf(stderr, "the appliance's books do not balance: %s\n", fault.c_str());
   std::abort();
 }
 
-std::string Appliance::faults() {
-  settle();
+std::string Appliance::close() {
+  closed_ = true;
   for (auto& endpoint : endpoints_) endpoint->complete_tx();
   if (sum(&abi::WorkerCounters::requests) !=
       sum(&abi::WorkerCounters::answers) + sum(&abi::WorkerCounters::quiet_silences))
     return "requests are not answers and silences";
   for (std::uint32_t k = 0; k < workers_.size(); ++k) {
-    while (!workers_[k]->close()) {
+    for (bool all = false; !all;) {
+      all = workers_[k]->close();
       endpoints_[k]->free(workers_[k]->to_free());
       workers_[k]->freed();
     }
-    endpoints_[k]->free(workers_[k]->to_free());
-    workers_[k]->freed();
     if (shards_[k]->stats().pins != 0) return "a pin is left on worker " + std::to_string(k);
     const storage::AuditReport report = shards_[k]->audit(now_.unix_s);
     if (report.faults != 0) return "audit of worker " + std::to_string(k) + ": " + report.first_fault;
   }
   if (pool_->buffers_out() != 0) return std::to_string(pool_->buffers_out()) + " buffers did not come back";
   return {};
+}
+
+void Appliance::put(std::string_view key, std::string_view value, std::uint32_t flags) {
+  storage::Shard& owner = *shards_[dataplane::worker_of(as_bytes(key), options_.workers)];
+  storage::SetRequest request;
+  request.key = as_bytes(key);
+  request.value_bytes = static_cast<std::uint32_t>(value.size());
+  request.flags = flags;
+  std::uint64_t cas = 0;
+  if (owner.set(owner.hash(request.key), request, as_bytes(value), now_.unix_s, cas) != storage::StoreStatus::kStored)
+    throw std::runtime_error("the test's own item was not stored");
 }
 
 void Appliance::deliver(Bytes frame, std::uint32_t at) {

@@ -25,6 +25,7 @@ struct ApplianceOptions {
   std::size_t shard_bytes = 4u << 20;
   std::uint32_t segment_bytes = 0;
   std::uint32_t buffers = 4096;
+  std::uint32_t spares = dataplane::kSparePackets;
   std::uint16_t mtu = 1500;
   std::uint32_t queues = 0;  ///< Receive queues; 0: one a worker. Fewer: software dispatch.
   UnixSeconds now = 1'800'000'000;
@@ -58,6 +59,9 @@ class Appliance {
   /// No answer may come.
   [[nodiscard]] bool silent(const Request& request, const Client& client = {}) { return ask(request, client).empty(); }
 
+  /// Behind the network's back, in the shard that owns the key: for values no datagram could bring.
+  void put(std::string_view key, std::string_view value, std::uint32_t flags = 0);
+
   /// Without waiting: into the wire of queue `at`.
   void deliver(Bytes frame, std::uint32_t at = 0);
   /// One turn of each worker. True: somebody did something.
@@ -80,8 +84,8 @@ class Appliance {
   [[nodiscard]] nicpipe::MemoryPool& pool() { return *pool_; }
   [[nodiscard]] dataplane::WorkerGroup& group() { return *group_; }
 
-  /// What of the books does not balance; empty when all does. Called by the destructor too.
-  [[nodiscard]] std::string faults();
+  /// Ends everything as it stands, whatever is under way. What of the books does not balance then; empty when all does.
+  [[nodiscard]] std::string close();
 
  private:
   struct alignas(64) Line {
@@ -98,6 +102,7 @@ class Appliance {
   std::vector<std::unique_ptr<dataplane::Worker>> workers_;
   std::vector<std::unique_ptr<nicpipe::MemoryEndpoint>> endpoints_;
   std::uint16_t next_id_ = 1;
+  bool closed_ = false;
 };
 
 /// The UDP payload of a frame of ours, 42 bytes of headers.
