@@ -123,7 +123,9 @@ Outcome Port::Inside::make_pools() {
   const std::uint32_t buffers = buffers_of_a_worker(options);
   const int node = numa_node < 0 ? SOCKET_ID_ANY : numa_node;
   for (std::uint16_t worker = 0; worker < options.workers; ++worker) {
-    const std::string suffix = std::to_string(ethdevs.front()) + "." + std::to_string(worker);
+    // A name of its own even if an earlier port leaked its pools.
+    static std::atomic<std::uint32_t> serial{0};
+    const std::string suffix = std::to_string(serial++);
     pools.push_back(
         rte_pktmbuf_pool_create(("frames" + suffix).c_str(), buffers, kPoolCache, 0, data_room(options), node));
     if (pools.back() != nullptr && options.allow_offload) {
