@@ -13,36 +13,38 @@ void Index::format(std::byte* base, const Geometry& geometry, std::uint32_t firs
   const std::uint64_t page_buckets = std::uint64_t{1} << page_buckets_shift_;
   page_mask_ = page_buckets - 1;
   buckets_max_ = page_buckets * kPagesPerSegment * geometry.segments;
-  give_segment(first_segment);
-  directory_[0] = take_page();
+  shared_store_ = geometry.segments < kSegmentsForOwnStores;
+  give_segment(first_segment, Use::kBuckets);
+  directory_[0] = take_page(store_[0]);
   mask_ = page_buckets - 1;
   buckets_ = page_buckets;
   std::memset(bucket_at(0), 0, page_buckets * sizeof(Bucket));
 }
 
-void Index::give_segment(std::uint32_t id) noexcept {
-  for (std::uint32_t i = kPagesPerSegment; i-- > 0;) store_page(id * kPagesPerSegment + i);
+void Index::give_segment(std::uint32_t id, Use use) noexcept {
+  for (std::uint32_t i = kPagesPerSegment; i-- > 0;) store_page(store_for(use), id * kPagesPerSegment + i);
 }
 
-void Index::store_page(std::uint32_t page) noexcept {
-  store_raw(pages_ + (static_cast<std::uint64_t>(page) << page_shift_), page_head_);
-  page_head_ = page + 1;
-  ++pages_stored_;
+void Index::store_page(Store& into, std::uint32_t page) noexcept {
+  store_raw(page_at(page), into.head);
+  into.head = page + 1;
+  ++into.pages;
 }
 
-std::uint32_t Index::take_page() noexcept {
-  MUST_GT(pages_stored_, 0u);
-  const std::uint32_t page = page_head_ - 1;
-  page_head_ = load_raw<std::uint32_t>(pages_ + (static_cast<std::uint64_t>(page) << page_shift_));
-  --pages_stored_;
+std::uint32_t Index::take_page(Store& from) noexcept {
+  MUST_GT(from.pages, 0u);
+  const std::uint32_t page = from.head - 1;
+  from.head = load_raw<std::uint32_t>(page_at(page));
+  --from.pages;
   return page;
 }
 
 bool Index::ready_overflow() noexcept {
   if (overflow_free_ > 0) return true;
-  if (pages_stored_ == 0) return false;
-  const std::uint64_t page = take_page(), page_buckets = page_mask_ + 1;
-  auto* const first = reinterpret_cast<Bucket*>(pages_ + (page << page_shift_));
+  Store& store = store_for(Use::kOverflow);
+  if (store.pages == 0) return false;
+  const std::uint64_t page_buckets = page_mask_ + 1;
+  auto* const first = reinterpret_cast<Bucket*>(page_at(take_page(store)));
   for (std::uint64_t i = page_buckets; i-- > 0;) free_overflow(link_to(first + i));
   overflow_total_ += page_buckets;
   return true;
@@ -192,8 +194,38 @@ bool Index::shrink() noexcept {
   put_together(to, {loose.slots, loose.count});
   buckets_ = last;
   if (buckets_ == half) mask_ >>= 1;
-  if ((buckets_ & page_mask_) == 0) store_page(directory_[buckets_ >> page_buckets_shift_]);
+  if ((buckets_ & page_mask_) == 0) store_page(store_[0], directory_[buckets_ >> page_buckets_shift_]);
   return true;
+}
+
+std::uint32_t Index::give_back_segment() noexcept {
+  Store& store = store_[0];
+  if (store.pages < kPagesPerSegment) return kNoSegment;
+  // The page stored last: if its segment is whole again, it became so just now.
+  const std::uint32_t id = (store.head - 1) / kPagesPerSegment;
+  std::uint32_t found = 0, looked = 0;
+  for (std::uint32_t link = store.head; link != 0 && looked < kStoreLookMax; ++looked) {
+    found += (link - 1) / kPagesPerSegment == id;
+    link = load_raw<std::uint32_t>(page_at(link - 1));
+  }
+  if (found < kPagesPerSegment) return kNoSegment;
+  std::uint32_t last = 0;  // The page kept last, whose link skips the segment's own.
+  for (std::uint32_t link = store.head; found > 0;) {
+    const std::uint32_t following = load_raw<std::uint32_t>(page_at(link - 1));
+    if ((link - 1) / kPagesPerSegment != id) {
+      last = link;
+    } else {
+      --found;
+      if (last == 0) {
+        store.head = following;
+      } else {
+        store_raw(page_at(last - 1), following);
+      }
+    }
+    link = following;
+  }
+  store.pages -= kPagesPerSegment;
+  return id;
 }
 
 std::uint64_t Index::count_slots() const noexcept {

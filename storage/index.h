@@ -30,6 +30,10 @@ class Index {
   /// A chain longer than this takes no more: with a keyed hash it means that growth was starved of memory.
   static constexpr std::uint32_t kChainBucketsMax = 16;
 
+  static constexpr std::uint32_t kStoreLookMax = 64;
+  /// From here on a segment for overflow alone costs less than one part in 64 of memory.
+  static constexpr std::uint32_t kSegmentsForOwnStores = 64;
+
   struct Bucket {
     std::uint64_t slots[kSlots];
     std::uint64_t link;
@@ -85,11 +89,14 @@ class Index {
   [[nodiscard]] bool overflow_ready() const noexcept { return overflow_free_ > 0; }
   /// Turns a page in store into overflow buckets. False: no page in store, give a segment first.
   [[nodiscard]] bool ready_overflow() noexcept;
+  /// What a page is for. Kept in stores of their own, each with its own segments, so that a table that shrinks leaves
+  /// whole segments behind; in a small arena one store serves both.
+  enum class Use : std::uint32_t { kBuckets, kOverflow };
   /// A free segment of the pool becomes pages in store.
-  void give_segment(std::uint32_t id) noexcept;
+  void give_segment(std::uint32_t id, Use use) noexcept;
   /// True when a split needs a page and none is in store.
   [[nodiscard]] bool growth_needs_segment() const noexcept {
-    return (buckets_ & page_mask_) == 0 && pages_stored_ == 0;
+    return (buckets_ & page_mask_) == 0 && store_[0].pages == 0;
   }
   [[nodiscard]] bool wants_growth() const noexcept { return items_ > buckets_ * kGrowLoad && buckets_ < buckets_max_; }
   [[nodiscard]] bool wants_shrink() const noexcept {
@@ -111,6 +118,9 @@ class Index {
   /// Folds the last bucket into the one it was split from. Needs overflow_ready(). May leave a page in store. False:
   /// not now.
   [[nodiscard]] bool shrink() noexcept;
+  /// A segment all of whose pages are in store is the pool's again: taken out of the store and returned. kNoSegment:
+  /// there is none at hand. Looks at no more than kStoreLookMax pages.
+  [[nodiscard]] std::uint32_t give_back_segment() noexcept;
   /// Audit: every link, slot and count. Gives the number of slots in use, or ~0 when the structure is broken.
   [[nodiscard]] std::uint64_t count_slots() const noexcept;
 
@@ -142,8 +152,17 @@ class Index {
   [[nodiscard]] std::uint64_t link_to(const Bucket* bucket) const noexcept {
     return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(bucket) - base_) / sizeof(Bucket);
   }
-  [[nodiscard]] std::uint32_t take_page() noexcept;
-  void store_page(std::uint32_t page) noexcept;
+  struct Store {
+    std::uint32_t head = 0, pages = 0;  // Page number + 1, linked through the pages' first words.
+  };
+  [[nodiscard]] Store& store_for(Use use) noexcept {
+    return store_[shared_store_ ? 0 : static_cast<std::uint32_t>(use)];
+  }
+  [[nodiscard]] std::uint32_t take_page(Store& from) noexcept;
+  void store_page(Store& into, std::uint32_t page) noexcept;
+  [[nodiscard]] std::byte* page_at(std::uint32_t page) const noexcept {
+    return pages_ + (static_cast<std::uint64_t>(page) << page_shift_);
+  }
   [[nodiscard]] std::uint64_t take_overflow() noexcept;
   void free_overflow(std::uint64_t link) noexcept;
   [[nodiscard]] std::uint64_t* slot_holding(std::uint64_t hash, Location at, Bucket*& in) const noexcept;
@@ -157,7 +176,8 @@ class Index {
   std::uint32_t* directory_ = nullptr;
   std::uint64_t mask_ = 0, buckets_ = 0, buckets_max_ = 0, page_mask_ = 0;
   std::uint32_t page_shift_ = 0, page_buckets_shift_ = 0;
-  std::uint32_t page_head_ = 0, pages_stored_ = 0;  // Pages in store, linked through their first word.
+  Store store_[2];
+  bool shared_store_ = true;
   std::uint64_t overflow_head_ = 0, overflow_free_ = 0, overflow_total_ = 0;
   std::uint64_t items_ = 0;
 };
@@ -170,7 +190,7 @@ void Index::grow(HashOf&& hash_of) noexcept {
   Bucket* const from = bucket_at(buckets_ - half);
   Loose loose;
   if (!take_apart(from, loose)) return;
-  if ((buckets_ & page_mask_) == 0) directory_[buckets_ >> page_buckets_shift_] = take_page();
+  if ((buckets_ & page_mask_) == 0) directory_[buckets_ >> page_buckets_shift_] = take_page(store_[0]);
   Bucket* const to = bucket_at(buckets_);
   *to = Bucket{};
   const auto bit = static_cast<std::uint32_t>(__builtin_ctzll(half));

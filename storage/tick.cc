@@ -31,27 +31,28 @@ void Shard::pace(std::uint32_t item_bytes) noexcept {
   collect(budget);
 }
 
-bool Shard::give_index_segment() noexcept {
+bool Shard::give_index_segment(Index::Use use) noexcept {
   // Half of memory is more than the smallest items need; beyond it, chains get longer instead.
   if (pool_.index_segments() >= pool_.segments() / 2) return false;
   if (pool_.free_segments() == 0 && !make_free(0)) return false;
-  index_.give_segment(pool_.take_for_index());
+  index_.give_segment(pool_.take_for_index(), use);
   return true;
 }
 
 bool Shard::ready_index() noexcept {
   if (index_.ready_overflow()) return true;
-  return give_index_segment() && index_.ready_overflow();
+  return give_index_segment(Index::Use::kOverflow) && index_.ready_overflow();
 }
 
 void Shard::tend_index(std::uint32_t steps) noexcept {
   for (; steps > 0 && index_.wants_growth(); --steps) {
-    if (index_.growth_needs_segment() && !give_index_segment()) return;
+    if (index_.growth_needs_segment() && !give_index_segment(Index::Use::kBuckets)) return;
     index_.grow([this](Location at) { return hash_at(at); });
   }
   // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.
   for (; steps > 0 && index_.wants_shrink() && index_.overflow_buckets_free() > 1; --steps) {
     if (!index_.shrink()) return;
+    if (const std::uint32_t id = index_.give_back_segment(); id != kNoSegment) pool_.return_from_index(id);
   }
 }
 
