@@ -110,7 +110,8 @@ class Conformance {
   }
 
   std::string do_one(const Operation& operation, UnixSeconds now) {
-    const bool was_live = model_.live(operation.key, now) != nullptr;
+    const ItemSeen* const before = model_.live(operation.key, now);
+    const bool was_live = before != nullptr && model_.certain_now(*before);
     const Answer answer = execute(operation, now);
     if (answer.status == StoreStatus::kNoMemory) ++result_.no_memory;
     std::string wrong = model_.judge(operation, now, answer);
@@ -188,7 +189,7 @@ class Conformance {
 
   /// Holds some found items by pins over many operations; their bytes may never change, whatever is evicted meanwhile.
   std::string turn_pins(UnixSeconds now) {
-    if (pinned_.size() < 32 && script_.one_in(20)) {
+    if (pinned_.size() < 32 && script_.one_in(8)) {
       const Operation o = script_.next_set(model_);
       storage::ItemView view;
       const Bytes key = as_bytes(o.key);
@@ -197,7 +198,7 @@ class Conformance {
         pinned_.push_back({view.segment, view.value, std::string(as_text(view.value))});
       }
     }
-    if (!pinned_.empty() && script_.one_in(25)) {
+    if (!pinned_.empty() && script_.one_in(40)) {
       auto at = pinned_.begin();
       std::advance(at, static_cast<std::ptrdiff_t>(script_.below(pinned_.size())));
       const std::string wrong = compare(*at);

@@ -77,8 +77,10 @@ const ItemSeen* Model::live(const std::string& key, UnixSeconds now) const {
 }
 
 std::size_t Model::live_items(UnixSeconds now) const {
-  return static_cast<std::size_t>(std::count_if(items_.begin(), items_.end(),
-                                                [&](const auto& entry) { return live(entry.first, now) != nullptr; }));
+  return static_cast<std::size_t>(std::count_if(items_.begin(), items_.end(), [&](const auto& entry) {
+    const ItemSeen* const item = live(entry.first, now);
+    return item != nullptr && certain_now(*item);
+  }));
 }
 
 std::string Model::judge(const Operation& operation, UnixSeconds now, const Answer& answer) {

@@ -75,6 +75,7 @@ class Model {
   /// ... and whether it has to find it in the instant it was stored.
   [[nodiscard]] bool certain_now(const ItemSeen& item) const { return not_expired_ever(item); }
 
+  /// Items that are there at `now` whatever the clock did before, if none was forgotten.
   [[nodiscard]] std::size_t live_items(UnixSeconds now) const;
   [[nodiscard]] std::uint64_t last_cas() const { return last_cas_; }
 

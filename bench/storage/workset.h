@@ -1,0 +1,176 @@
+/// The two things that are compared: what memory allows (two dependent random cache lines an operation) and what the
+/// store makes of it. Both lie in the same kind of pages, walk the same numbers in the same batches, and check what
+/// they read.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "bench/storage/numbers.h"
+#include "storage/arena.h"
+#include "storage/base/must.h"
+#include "storage/shard.h"
+
+namespace gannet::bench {
+
+inline constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+inline constexpr std::size_t kBatchMax = 64;
+inline constexpr std::size_t kKeyBytes = 32, kValueBytes = 64;
+inline constexpr UnixSeconds kBenchClock = 1'795'000'000;
+
+/// Hugepages of 2 MiB if there are enough, else pages of 4 KiB. Ends the program with the sentence when there is
+/// neither.
+[[nodiscard]] inline storage::Arena open_memory(std::uint64_t bytes) {
+  storage::ArenaOptions options;
+  options.bytes = bytes;
+  options.threads = 2;
+  storage::ArenaResult result = storage::Arena::open(options);
+  if (!result.error.empty()) {
+    options.page_bytes = storage::kSmallPageBytes;
+    const std::string why = result.error;
+    result = storage::Arena::open(options);
+    if (!result.error.empty()) {
+      std::fprintf(stderr, "%s\n%s\n", why.c_str(), result.error.c_str());
+      std::exit(1);
+    }
+  }
+  return std::move(result.arena);
+}
+
+[[nodiscard]] inline const char* pages_of(const storage::Arena& arena) {
+  return arena.page_bytes() == storage::kSmallPageBytes ? "4 KiB pages" : "2 MiB pages";
+}
+
+/// What the machine allows: per operation one random line, whose content names the second one.
+class MemoryLimit {
+ public:
+  explicit MemoryLimit(std::uint64_t bytes)
+      : arena_(open_memory(bytes)),
+        lines_(reinterpret_cast<Line*>(arena_.bytes().data())),
+        count_(bytes / sizeof(Line)) {
+    for (std::uint64_t i = 0; i < count_; ++i) {
+      lines_[i].next = spread(mix(~i), count_);
+      lines_[i].check = mix(i);
+    }
+  }
+
+  [[nodiscard]] const storage::Arena& arena() const { return arena_; }
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+  /// `operations` in batches of `batch`; aborts on a wrong byte.
+  template <class Numbers>
+  void run(Numbers& numbers, std::uint64_t operations, std::size_t batch) const {
+    std::array<std::uint64_t, kBatchMax> at;
+    std::uint64_t wrong = 0;
+    for (std::uint64_t done = 0; done < operations; done += batch) {
+      for (std::size_t i = 0; i < batch; ++i) {
+        at[i] = numbers.next();
+        __builtin_prefetch(&lines_[at[i]]);
+      }
+      for (std::size_t i = 0; i < batch; ++i) {
+        at[i] = lines_[at[i]].next;
+        __builtin_prefetch(&lines_[at[i]]);
+      }
+      for (std::size_t i = 0; i < batch; ++i) wrong += lines_[at[i]].check != mix(at[i]);
+    }
+    MUST_EQ(wrong, 0u);
+  }
+
+ private:
+  struct alignas(64) Line {
+    std::uint64_t next, check, rest[6];
+  };
+  storage::Arena arena_;
+  Line* lines_;
+  std::uint64_t count_;
+};
+
+/// 32 bytes that differ in the middle, as the keys of one application do.
+struct Key {
+  alignas(16) std::array<char, kKeyBytes> bytes{'g', 'a', 'n', 'n', 'e', 't', ':', 'u',
+                                                's', 'e', 'r', ':', 'i', 'd', ':', ':'};
+  void set(std::uint64_t number) noexcept {
+    std::memcpy(&bytes[16], &number, 8);
+    const std::uint64_t more = number * 0x9e3779b97f4a7c15;
+    std::memcpy(&bytes[24], &more, 8);
+  }
+  [[nodiscard]] Bytes view() const noexcept { return std::as_bytes(std::span(bytes)); }
+};
+
+/// A shard that holds `bytes` of items (header, key, value, padding).
+class ItemSet {
+ public:
+  static constexpr std::uint64_t kItemBytes = storage::item_bytes_for(kKeyBytes, kValueBytes, 0);
+
+  explicit ItemSet(std::uint64_t bytes)
+      : count_(bytes / kItemBytes), arena_(open_memory(bytes + bytes / 4 + 4 * kMiB)) {
+    storage::ShardOptions options;
+    options.hash_key = {0x243f6a8885a308d3, 0x13198a2e03707344};
+    options.now = kBenchClock;
+    std::string why;
+    shard_ = storage::Shard::format(arena_.bytes(), options, why);
+    if (shard_ == nullptr) {
+      std::fprintf(stderr, "%s\n", why.c_str());
+      std::exit(1);
+    }
+    for (std::uint64_t number = 0; number < count_; ++number) {
+      set(number);
+      if (number % 32 == 0) shard_->tick(kBenchClock, 64 * 1024);
+    }
+    MUST_EQ(shard_->stats().items, count_);  // Roomy: nothing may have been evicted.
+  }
+
+  [[nodiscard]] const storage::Arena& arena() const { return arena_; }
+  [[nodiscard]] storage::Shard& shard() { return *shard_; }
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+  void set(std::uint64_t number) {
+    Key key;
+    key.set(number);
+    std::array<std::uint64_t, kValueBytes / 8> value;
+    value.fill(mix(number));
+    storage::SetRequest request;
+    request.key = key.view();
+    request.value_bytes = kValueBytes;
+    std::uint64_t cas = 0;
+    MUST_EQ(shard_->set(shard_->hash(key.view()), request, std::as_bytes(std::span(value)), kBenchClock, cas),
+            storage::StoreStatus::kStored);
+  }
+
+  /// `operations` GETs through the three stages; aborts on a miss or a wrong value.
+  template <class Numbers>
+  void run(Numbers& numbers, std::uint64_t operations, std::size_t batch) {
+    std::array<Key, kBatchMax> key;
+    std::array<std::uint64_t, kBatchMax> number;
+    std::array<storage::Probe, kBatchMax> probe;
+    storage::Shard& shard = *shard_;
+    std::uint64_t wrong = 0;
+    for (std::uint64_t done = 0; done < operations; done += batch) {
+      for (std::size_t i = 0; i < batch; ++i) {
+        number[i] = numbers.next();
+        key[i].set(number[i]);
+        probe[i] = shard.hash(key[i].view());
+        shard.prefetch_bucket(probe[i]);
+      }
+      for (std::size_t i = 0; i < batch; ++i) shard.prefetch_item(probe[i]);
+      for (std::size_t i = 0; i < batch; ++i) {
+        storage::ItemView view;
+        const bool hit = shard.find(probe[i], key[i].view(), kBenchClock, view) == storage::FindStatus::kHit;
+        wrong +=
+            !hit || view.value.size() != kValueBytes || load_raw<std::uint64_t>(view.value.data()) != mix(number[i]);
+      }
+    }
+    MUST_EQ(wrong, 0u);
+  }
+
+ private:
+  std::uint64_t count_;
+  storage::Arena arena_;
+  std::unique_ptr<storage::Shard> shard_;
+};
+
+}  // namespace gannet::bench
