@@ -16,6 +16,7 @@
 
 #include "storage/base/bytes.h"
 #include "storage/base/must.h"
+#include "storage/base/prefetch.h"
 #include "storage/segment.h"
 
 namespace gannet::storage {
@@ -50,7 +51,7 @@ class Index {
   [[nodiscard]] std::uint64_t overflow_buckets_used() const noexcept { return overflow_total_ - overflow_free_; }
 
   [[nodiscard]] const Bucket* bucket(std::uint64_t hash) const noexcept { return bucket_at(bucket_number(hash)); }
-  void prefetch(std::uint64_t hash) const noexcept { __builtin_prefetch(bucket(hash)); }
+  void prefetch(std::uint64_t hash) const noexcept { prefetch_line(bucket(hash)); }
 
   /// Calls `candidate(location)` for each item whose tag matches until it says true; that location, or 0.
   template <class Candidate>
@@ -77,11 +78,11 @@ class Index {
     for (std::uint32_t i = 0; i < kSlots; ++i) {
       if (at->slots[i] >> kLocationBits != tag) continue;
       const std::byte* item = base_ + (at->slots[i] & kLocationMask) * 4;
-      __builtin_prefetch(item);
-      __builtin_prefetch(item + 64);
+      prefetch_line(item);
+      prefetch_line(item + 64);
       matched = true;
     }
-    if (!matched && at->link != 0) __builtin_prefetch(overflow_at(at->link));
+    if (!matched && at->link != 0) prefetch_line(overflow_at(at->link));
   }
 
   /// True when insert() cannot fail for want of an overflow bucket: at least one is at hand. Otherwise ready_overflow()

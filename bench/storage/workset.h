@@ -13,6 +13,7 @@
 #include "bench/storage/numbers.h"
 #include "storage/arena.h"
 #include "storage/base/must.h"
+#include "storage/base/prefetch.h"
 #include "storage/shard.h"
 
 namespace gannet::bench {
@@ -69,11 +70,11 @@ class MemoryLimit {
     for (std::uint64_t done = 0; done < operations; done += batch) {
       for (std::size_t i = 0; i < batch; ++i) {
         at[i] = numbers.next();
-        __builtin_prefetch(&lines_[at[i]]);
+        prefetch_line(&lines_[at[i]]);
       }
       for (std::size_t i = 0; i < batch; ++i) {
         at[i] = lines_[at[i]].next;
-        __builtin_prefetch(&lines_[at[i]]);
+        prefetch_line(&lines_[at[i]]);
       }
       for (std::size_t i = 0; i < batch; ++i) wrong += lines_[at[i]].check != mix(at[i]);
     }
