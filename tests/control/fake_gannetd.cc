@@ -1,5 +1,5 @@
-// A gannetd for the supervisor's tests: maps the shared file, beats, serves nothing. What it shall do stands in the file that the environment's
-// FAKE_GANNETD names, read anew at each start, one word and its milliseconds a line:
+// A gannetd for the supervisor's tests: maps the shared file, beats, serves nothing. What it shall do stands in the
+// file that the environment's FAKE_GANNETD names, read anew at each start, one word and its milliseconds a line:
 //   slow MS        serves only after MS
 //   hopeless       says why and exits with 2
 //   crash MS       aborts after MS of serving
@@ -8,6 +8,7 @@
 //   deaf           ignores SIGTERM and stop_requested
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -83,8 +84,12 @@ int main(int argc, char** argv) {
   Shared& shared = *static_cast<Shared*>(memory);
   if (shared_fault(&shared.header, sizeof(Shared)) != nullptr) return 95;
 
+  const rlimit no_core{0, 0};  // It crashes on purpose.
+  ::setrlimit(RLIMIT_CORE, &no_core);
   const auto orders = read_orders();
-  const auto order_ms = [&orders](const char* word) { return orders.contains(word) ? orders.at(word) : ~std::uint64_t{0}; };
+  const auto order_ms = [&orders](const char* word) {
+    return orders.contains(word) ? orders.at(word) : ~std::uint64_t{0};
+  };
   struct sigaction action {};
   action.sa_handler = [](int) { asked = 1; };
   ::sigaction(SIGTERM, &action, nullptr);
@@ -92,7 +97,8 @@ int main(int argc, char** argv) {
   shared.dataplane.started_unix_s.store(static_cast<std::uint64_t>(::time(nullptr)));
   shared.dataplane.phase.store(static_cast<std::uint64_t>(Phase::kStarting));
   if (orders.contains("hopeless")) {
-    set_text(shared.dataplane.message[0], "needs 512 hugepages of 2MiB, 0 are free: run `echo 512 > /proc/sys/vm/nr_hugepages`");
+    set_text(shared.dataplane.message[0],
+             "needs 512 hugepages of 2MiB, 0 are free: run `echo 512 > /proc/sys/vm/nr_hugepages`");
     shared.dataplane.phase.store(static_cast<std::uint64_t>(Phase::kFailed));
     return 2;
   }
