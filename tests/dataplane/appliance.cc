@@ -129,6 +129,7 @@ void Appliance::settle() {
 std::vector<Frame> Appliance::sent() {
   std::vector<Frame> frames;
   for (auto& endpoint : endpoints_) {
+    endpoint->complete_tx();
     for (Frame& frame : endpoint->take_sent()) {
       if (const std::string fault = fault_of(frame); !fault.empty())
         throw std::runtime_error("a bad frame was sent: " + fault);

@@ -21,7 +21,7 @@ namespace gannet::test {
 struct ApplianceOptions {
   std::uint32_t workers = 1;
   bool multi_segment = true;
-  bool release_at_once = true;  ///< false: the device reads a sent tail only in settle().
+  bool release_at_once = true;  ///< false: the device reads a sent tail only when sent() is called.
   std::size_t shard_bytes = 4u << 20;
   std::uint32_t segment_bytes = 0;
   std::uint32_t buffers = 4096;
@@ -68,7 +68,8 @@ class Appliance {
   bool turn();
   /// Turns until all is answered; an exception after too many.
   void settle();
-  /// Frames sent since the last call, all queues; every one is checked for right lengths and checksums.
+  /// Frames sent since the last call, all queues; every one is checked for right lengths
+  /// and checksums. The device has read them then.
   [[nodiscard]] std::vector<Frame> sent();
 
   void advance(std::uint32_t seconds) { now_.unix_s += seconds; }
