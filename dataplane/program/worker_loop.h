@@ -162,6 +162,14 @@ class WorkerLoop {
 
   void slow(Now now) noexcept {
     slow_ns_ = now.mono_ns;
+    count_buffers();
+    if (const std::uint32_t wanted = p_.signals.announcements.load(std::memory_order_acquire); wanted != announced_) {
+      announced_ = wanted;
+      announce();
+    }
+  }
+
+  void count_buffers() noexcept {
     std::uint64_t free = 0, total = 0;
     for (std::size_t port = 0; port < p_.endpoints.size(); ++port) {
       E& endpoint = *p_.endpoints[port];
@@ -180,10 +188,6 @@ class WorkerLoop {
     }
     p_.block.gauges.buffers_free.store(free, std::memory_order_relaxed);
     p_.block.gauges.buffers_total.store(total, std::memory_order_relaxed);
-    if (const std::uint32_t wanted = p_.signals.announcements.load(std::memory_order_acquire); wanted != announced_) {
-      announced_ = wanted;
-      announce();
-    }
   }
 
   /// Best effort: who misses it asks by ARP.
@@ -207,7 +211,7 @@ class WorkerLoop {
         p_.worker.freed();
       }
     }
-    slow(clock_.now());
+    count_buffers();
   }
 
   struct Counted {
