@@ -10,9 +10,7 @@ namespace {
 
 namespace dpdk = nicpipe::dpdk;
 
-constexpr std::uint64_t kBuffersPerEndpoint = 8'192;  ///< Device rings, what a worker holds, pool caches; rounded up.
-constexpr std::uint64_t kBufferOverheadBytes = 640;   ///< Descriptor, headroom, pool header, Ethernet header.
-constexpr std::uint64_t kEalBaseMib = 48;             ///< DPDK's own, before any packet pool.
+constexpr std::uint32_t kEalBaseMib = 32;  ///< DPDK's own, before any packet pool.
 
 [[nodiscard]] dpdk::DeviceKind kind_of(abi::DeviceKind kind) noexcept {
   switch (kind) {
@@ -39,15 +37,13 @@ constexpr std::uint64_t kEalBaseMib = 48;             ///< DPDK's own, before an
 dpdk::EalOptions eal_options(const abi::StartConfig& start) {
   dpdk::EalOptions options;
   options.hugepages = start.page_bytes >= (2U << 20);
-  std::uint64_t bytes = 0;
+  options.memory_mib = kEalBaseMib;
   for (std::uint32_t port = 0; port < start.ports; ++port) {
-    const abi::PortConfig& config = start.port[port];
-    bytes += start.workers * kBuffersPerEndpoint * (std::max<std::uint64_t>(config.mtu, 2'048) + kBufferOverheadBytes);
-    if (config.kind != abi::DeviceKind::kPci) continue;
+    options.memory_mib += dpdk::Port::memory_mib(port_options(start, port));
+    if (start.port[port].kind != abi::DeviceKind::kPci) continue;
     options.hugepages = true;  // DMA needs memory that stays where it is.
-    options.pci_allow.emplace_back(abi::text_of(config.device));
+    options.pci_allow.emplace_back(abi::text_of(start.port[port].device));
   }
-  options.memory_mib = static_cast<std::uint32_t>(kEalBaseMib + (bytes >> 20));
   return options;
 }
 

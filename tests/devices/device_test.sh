@@ -4,7 +4,7 @@
 # kind=tap|af_packet|af_xdp|vhost|memif   workers=N   queues=N (0: as workers)   mtu=N   pages=huge|small
 # peer_queues=N   queues the peer of a socket device uses (default: workers)
 # expect=WORDS    figures of the echo's last line that must not be 0, comma separated
-# offload=no      the echo keeps to software
+# offload=no      the echo keeps to software; peer_offload=no: the peer does
 # Exit 77 and a line "SKIPPED: reason" where the machine lacks something.
 set -uo pipefail
 bin=$1
@@ -13,10 +13,10 @@ tests=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tools/netns
 . "$tests/../../tools/netns"
 
-kind=tap workers=1 queues=0 mtu=1500 pages=small peer_queues='' expect='' offload=yes
+kind=tap workers=1 queues=0 mtu=1500 pages=small peer_queues='' expect='' offload=yes peer_offload=yes
 for word in "$@"; do
   case "$word" in
-    kind=* | workers=* | queues=* | mtu=* | pages=* | peer_queues=* | expect=* | offload=*) declare "$word" ;;
+    kind=* | workers=* | queues=* | mtu=* | pages=* | peer_queues=* | expect=* | offload=* | peer_offload=*) declare "$word" ;;
     *) echo "bad option: $word" && exit 2 ;;
   esac
 done
@@ -51,6 +51,8 @@ options=(mtu="$mtu")
 [ "$pages" = huge ] || options+=(no-huge)
 echo_options=(kind="$kind" device="$device" workers="$workers" queues="$queues" address=10.77.0.2 tails "${options[@]}")
 [ "$offload" = yes ] || echo_options+=(no-offload)
+peer_options=("${options[@]}")
+[ "$peer_offload" = yes ] || peer_options+=(no-offload)
 # exec: the pid is the echo's own, so that nothing else is ever signalled.
 (exec ip netns exec "$ns" "$bin/echo_port" "${echo_options[@]}") >"$scratch/out" 2>"$scratch/err" &
 echo_pid=$!
@@ -70,7 +72,7 @@ case "$kind" in
   vhost | memif)
     [ "$kind" = vhost ] && peer=virtio-user || peer=memif-client
     timeout -s KILL 20 "$bin/peer_port" kind="$peer" device="$device" workers="${peer_queues:-$workers}" address=10.77.0.1 peer=10.77.0.2 \
-      count=20000 "${options[@]}" || fault "the peer"
+      count=20000 "${peer_options[@]}" || fault "the peer"
     ;;
   *)
     device_join "$kind" "$ns" "$device" 10.77.0.1/24 "$mtu" || fault "device_join"
