@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/core/copy.h"
 #include "dataplane/core/executor.h"
 #include "dataplane/core/stat.h"
 #include "dataplane/core/udp_message.h"
@@ -78,7 +79,7 @@ void BasicWorker<S>::reply_single(Job& job, const Answer& answer, const Port& po
   if (answer.in_segment && point_at(packet, answer.value, answer.segment, port)) {
     abi::bump(counters_.answers_zero_copy);
   } else if (!answer.value.empty()) {
-    std::memcpy(at + head, answer.value.data(), answer.value.size());
+    copy_value(at + head, answer.value.data(), answer.value.size());
     payload += answer.value.size();
   }
   port.host.write_udp(packet, flow, static_cast<std::uint16_t>(payload));

@@ -9,6 +9,7 @@
 #include "dataplane/core/udp_message.h"
 #include "dataplane/core/worker.h"
 #include "storage/base/must.h"
+#include "storage/base/prefetch.h"
 #include "storage/store.h"
 
 namespace gannet::dataplane {
@@ -124,8 +125,8 @@ void BasicWorker<S>::receive(std::span<Packet> rx, Now now) noexcept {
   if (rx.empty()) return;
   std::uint64_t bytes = 0;
   for (const Packet& packet : rx) {
-    __builtin_prefetch(packet.data);
-    __builtin_prefetch(packet.data + 64);
+    prefetch_line(packet.data);
+    prefetch_line(packet.data + 64);
   }
   for (Packet& packet : rx) {
     bytes += packet.bytes;
@@ -202,7 +203,7 @@ std::uint32_t BasicWorker<S>::take_over(Now now) noexcept {
     if (dispatches_) room = std::min(room, out_.send_room(static_cast<std::uint32_t>(ports_.size())));
     if (room == 0) break;
     const std::uint32_t count = group_.ring(from, index_).pop(std::span(taken).first(room));
-    for (std::uint32_t i = 0; i < count; ++i) __builtin_prefetch(taken[i].data + 32);
+    for (std::uint32_t i = 0; i < count; ++i) prefetch_line(taken[i].data + 32);
     for (std::uint32_t i = 0; i < count; ++i) {
       if (taken[i].mark == kMarkRawFrame) {
         taken[i].mark = 0;
