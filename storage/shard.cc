@@ -18,7 +18,7 @@ UnixSeconds Shard::advance(UnixSeconds now) noexcept {
 Location Shard::locate(std::uint64_t hash, Bytes key) const noexcept {
   return index_.find(hash, [&](Location at) {
     const ItemHeader& item = item_at(at);
-    return item.key_bytes() == key.size() && std::memcmp(item.key().data(), key.data(), key.size()) == 0;
+    return item.key_bytes() == key.size() && equal_bytes(item.key().data(), key.data(), key.size());
   });
 }
 
