@@ -39,11 +39,12 @@ dpdk::EalOptions eal_options(const abi::StartConfig& start) {
   options.hugepages = start.page_bytes >= (2U << 20);
   options.memory_mib = kEalBaseMib;
   for (std::uint32_t port = 0; port < start.ports; ++port) {
-    options.memory_mib += dpdk::Port::memory_mib(port_options(start, port));
     if (start.port[port].kind != abi::DeviceKind::kPci) continue;
     options.hugepages = true;  // DMA needs memory that stays where it is.
     options.pci_allow.emplace_back(abi::text_of(start.port[port].device));
   }
+  for (std::uint32_t port = 0; port < start.ports; ++port)
+    options.memory_mib += dpdk::Port::memory_mib(port_options(start, port), options.hugepages);
   return options;
 }
 

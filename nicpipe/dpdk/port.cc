@@ -40,6 +40,7 @@ Outcome Port::open(const Eal& eal, const PortOptions& options, std::unique_ptr<P
   rte_ether_addr address{};
   (void)rte_eth_macaddr_get(in.ethdevs.front(), &address);
   std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), in.mac.begin());
+  if (rte_is_zero_ether_addr(&address)) in.mac = {0x02, 'g', 'n', 't', 0, options.index};  // A ring has none.
   // The kernel's end of a tap reports this very address as its own; two neighbours need two.
   if (options.kind == DeviceKind::kTap) in.mac[5] ^= 1;
   (void)port->link_up();

@@ -56,8 +56,9 @@ struct DeviceCounters {
 /// Threads: everything here is the main thread's; each Endpoint is its worker's alone.
 class Port {
  public:
-  /// DPDK's memory one such port takes, for EalOptions::memory_mib (sum over ports), MiB.
-  [[nodiscard]] static std::uint32_t memory_mib(const PortOptions& options);
+  /// DPDK's memory one such port takes, MiB; the sum over ports is EalOptions::memory_mib. On 4 KiB pages it takes up
+  /// to twice as much.
+  [[nodiscard]] static std::uint32_t memory_mib(const PortOptions& options, bool hugepages);
 
   /// Creates or attaches the device, configures queues and pools on its NUMA node, starts it. On failure nothing is
   /// left behind.

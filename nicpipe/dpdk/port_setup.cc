@@ -5,6 +5,7 @@
 #include <rte_eth_vhost.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "nicpipe/dpdk/log.h"
@@ -29,13 +30,23 @@ std::uint32_t buffers_of_a_worker(const PortOptions& options) {
   return options.rx_slots + options.tx_slots + options.buffers_held + cached;
 }
 
+/// Bytes of a packet pool: padded objects, its ring, and a cache for every lcore there may be.
+std::uint64_t pool_bytes(std::uint32_t objects, std::size_t room, bool hugepages) {
+  constexpr std::uint64_t kPage = 4096;
+  std::uint64_t object = rte_mempool_calc_obj_size(static_cast<std::uint32_t>(sizeof(rte_mbuf) + room), 0, nullptr);
+  // No object may cross a page whose neighbour could lie elsewhere: on small pages that wastes the rest of each.
+  if (!hugepages) object = object < kPage ? kPage / (kPage / object) : (object + kPage - 1) / kPage * kPage;
+  return objects * object + std::bit_ceil(objects + 1) * sizeof(void*) + RTE_MAX_LCORE * sizeof(rte_mempool_cache) +
+         64 * 1024;
+}
+
 }  // namespace
 
-std::uint32_t Port::memory_mib(const PortOptions& options) {
-  const std::uint64_t buffer = data_room(options) + sizeof(rte_mbuf) + 128;
-  const std::uint64_t tail = sizeof(rte_mbuf) + 128;
-  const std::uint64_t worker = buffers_of_a_worker(options) * buffer + kTailBuffers * tail + (1u << 20);
-  return static_cast<std::uint32_t>(options.workers * worker / (1u << 20)) + 16;
+std::uint32_t Port::memory_mib(const PortOptions& options, bool hugepages) {
+  const std::uint64_t frames = pool_bytes(buffers_of_a_worker(options), data_room(options), hugepages);
+  const std::uint64_t tails = pool_bytes(kTailBuffers, sizeof(Endpoint::TailState), hugepages);
+  constexpr std::uint64_t kSpareMib = 16;  // Queues, names, and what allocation cannot use at the ends of pages.
+  return static_cast<std::uint32_t>((options.workers * (frames + tails) >> 20) + kSpareMib);
 }
 
 Outcome Port::Inside::refused(const std::string& step, int error) const {
@@ -133,7 +144,7 @@ Outcome Port::Inside::make_pools() {
                                                    sizeof(Endpoint::TailState), 0, node));
     }
     if (pools.back() == nullptr || (options.allow_offload && tail_pools.back() == nullptr)) {
-      const std::string need = std::to_string(Port::memory_mib(options));
+      const std::string need = std::to_string(Port::memory_mib(options, eal.hugepages()));
       return {Status::kNoHugepages, device + ": no memory for packet buffers: this port needs " + need +
                                         " MiB of DPDK's memory" +
                                         (numa_node < 0 ? "" : " on NUMA node " + std::to_string(numa_node)) +

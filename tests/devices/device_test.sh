@@ -4,6 +4,7 @@
 # kind=tap|af_packet|af_xdp|vhost|memif   workers=N   queues=N (0: as workers)   mtu=N   pages=huge|small
 # peer_queues=N   queues the peer of a socket device uses (default: workers)
 # expect=WORDS    figures of the echo's last line that must not be 0, comma separated
+# zero=WORDS      figures that must be 0
 # offload=no      the echo keeps to software; peer_offload=no: the peer does
 # Exit 77 and a line "SKIPPED: reason" where the machine lacks something.
 set -uo pipefail
@@ -13,10 +14,10 @@ tests=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tools/netns
 . "$tests/../../tools/netns"
 
-kind=tap workers=1 queues=0 mtu=1500 pages=small peer_queues='' expect='' offload=yes peer_offload=yes
+kind=tap workers=1 queues=0 mtu=1500 pages=small peer_queues='' expect='' zero='' offload=yes peer_offload=yes
 for word in "$@"; do
   case "$word" in
-    kind=* | workers=* | queues=* | mtu=* | pages=* | peer_queues=* | expect=* | offload=* | peer_offload=*) declare "$word" ;;
+    kind=* | workers=* | queues=* | mtu=* | pages=* | peer_queues=* | expect=* | zero=* | offload=* | peer_offload=*) declare "$word" ;;
     *) echo "bad option: $word" && exit 2 ;;
   esac
 done
@@ -71,12 +72,16 @@ cat "$scratch/out"
 case "$kind" in
   vhost | memif)
     [ "$kind" = vhost ] && peer=virtio-user || peer=memif-client
-    timeout -s KILL 20 "$bin/peer_port" kind="$peer" device="$device" workers="${peer_queues:-$workers}" address=10.77.0.1 peer=10.77.0.2 \
-      count=20000 "${peer_options[@]}" || fault "the peer"
+    timeout -s KILL 30 "$bin/peer_port" kind="$peer" device="$device" workers="${peer_queues:-$workers}" address=10.77.0.1 peer=10.77.0.2 \
+      count=6000 "${peer_options[@]}" || fault "the peer"
     ;;
   *)
     device_join "$kind" "$ns" "$device" 10.77.0.1/24 "$mtu" || fault "device_join"
     netns_run "$ns" python3 "$tests/echo_client.py" 10.77.0.2 --largest $((mtu - 28)) --ports $((workers + 1)) || fault "the client"
+    if [ "$kind" = tap ]; then
+      own=$(ip -n "$ns" -o link show dev "$device" | sed -n 's/.*link.ether \([^ ]*\).*/\1/p')
+      ip -n "$ns" neigh show 10.77.0.2 | grep -q "lladdr ${own:-none}" && fault "both ends of the tap have the address $own"
+    fi
     ;;
 esac
 
@@ -91,6 +96,9 @@ if [ -s "$scratch/err" ]; then
 fi
 for word in ${expect//,/ }; do
   grep -q "^done.* $word=[1-9]" "$scratch/out" || fault "$word is 0"
+done
+for word in ${zero//,/ }; do
+  grep -q "^done.* $word=0" "$scratch/out" || fault "$word is not 0"
 done
 if [ "$workers" -gt 1 ]; then grep -q "^done.* busy_workers=$workers " "$scratch/out" || fault "not every worker had work"; fi
 case "$kind" in

@@ -139,10 +139,9 @@ int serve(const DeviceOptions& options) {
   std::printf("ready %s\n", port->describe().c_str());
   std::fflush(stdout);
 
-  int signal = 0;
-  while (true) {
+  while (!options.open_only) {
     const timespec second{1, 0};
-    signal = sigtimedwait(&end, nullptr, &second);
+    const int signal = sigtimedwait(&end, nullptr, &second);
     (void)port->link_up();
     if (signal > 0) break;
   }

@@ -17,7 +17,7 @@ namespace {
 using nicpipe::Packet;
 constexpr std::uint32_t kBurst = 32, kFlows = 64, kUnderWayMax = 128;
 constexpr std::uint16_t kEchoPort = 11211, kFirstPort = 20'000;
-constexpr MonotonicNs kPatienceNs = 500'000'000, kRunNs = 15'000'000'000;
+constexpr MonotonicNs kPatienceNs = 2'000'000'000, kRunNs = 25'000'000'000;
 
 MonotonicNs mono_ns() {
   timespec steady{};

@@ -21,6 +21,7 @@ struct DeviceOptions {
   nicpipe::dpdk::EalOptions eal;
   nicpipe::Ipv4 address, peer;
   bool tails = false;          ///< Answer from segments where the payload is large enough.
+  bool open_only = false;      ///< Open the port, close it, end.
   std::uint32_t count = 1000;  ///< Datagrams the peer sends.
 };
 
@@ -68,6 +69,8 @@ inline bool parse_options(int count, char** words, DeviceOptions& out) {
       out.count = number;
     } else if (name == "tails") {
       out.tails = true;
+    } else if (name == "open-only") {
+      out.open_only = true;
     } else if (name == "no-huge") {
       out.eal.hugepages = false;
     } else if (name == "no-offload") {
@@ -82,7 +85,7 @@ inline bool parse_options(int count, char** words, DeviceOptions& out) {
       return false;
     }
   }
-  out.eal.memory_mib = nicpipe::dpdk::Port::memory_mib(out.port);
+  out.eal.memory_mib = nicpipe::dpdk::Port::memory_mib(out.port, out.eal.hugepages);
   return true;
 }
 
