@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# A client written by others: libmemcached's own tools store over UDP (their UDP only writes, by design); what arrived is read back by a
+# client of the test. Own namespace and state.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# shellcheck source=tools/lib.sh
+source tools/lib.sh
+# shellcheck source=tools/netns
+source tools/netns
+# shellcheck source=tools/appliance
+source tools/appliance
+if [ "$(id -u)" -ne 0 ]; then echo "SKIPPED: needs root"; exit 77; fi
+if ! command -v memccp >/dev/null; then echo "SKIPPED: libmemcached-tools is not installed"; exit 77; fi
+
+ns=gannet-foreign state=/run/gannet-foreign files=$(mktemp -d)
+# shellcheck disable=SC2317  # Called by the trap.
+take_away() {
+  appliance_stop "$state"
+  netns_down "$ns"
+  hugepages_give_back foreign
+  rm -rf "$files" "$state"
+}
+trap take_away EXIT
+mkdir -p "$state"
+hugepages_add foreign 320 || { echo "SKIPPED: 320 MiB of hugepages are not to be had"; exit 77; }
+netns_up "$ns"
+appliance_config "$state" tap:foreign0 10.77.0.2/24 2 64
+appliance_start "$ns" "$state" 60
+device_join tap "$ns" foreign0 10.77.0.1/24
+
+# read_back NAME...: each name with the value's MD5 sum, or "absent".
+read_back() {
+  netns_run "$ns" python3 - "$@" <<'PY'
+import hashlib, socket, struct, sys
+
+link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+link.settimeout(2)
+link.connect(("10.77.0.2", 11211))
+for number, name in enumerate(sys.argv[1:]):
+    key = name.encode()
+    link.send(struct.pack(">HHHHBBHBBHIIQ", number, 0, 1, 0, 0x80, 0, len(key), 0, 0, 0, len(key), number, 0) + key)
+    answer, pieces = b"", 1
+    while pieces:
+        datagram = link.recv(2048)
+        request, sequence, total, _ = struct.unpack_from(">HHHH", datagram)
+        assert request == number, "an answer to another request"
+        answer += datagram[8:]
+        pieces = total - sequence - 1
+    status, = struct.unpack_from(">H", answer, 6)
+    print(name, hashlib.md5(answer[28:]).hexdigest() if status == 0 else "absent")
+PY
+}
+
+names=()
+for number in $(seq 20); do
+  names+=("file$number")
+  head -c $((number * 65)) /dev/urandom >"$files/file$number"
+done
+netns_run "$ns" memccp --binary --udp --servers=10.77.0.2:11211 "$files"/file*
+sleep 0.3
+expected=$(for name in "${names[@]}"; do printf '%s %s\n' "$name" "$(md5sum <"$files/$name" | cut -d' ' -f1)"; done)
+found=$(read_back "${names[@]}")
+diff <(echo "$expected") <(echo "$found") || { echo "FAILED: what memccp stored is not what came back"; exit 1; }
+
+before=$(ctl "$state" --json stats | grep -o '"cmd_set": *[0-9]*' | head -1 | grep -o '[0-9]*$')
+netns_run "$ns" memcslap --binary --udp --servers=10.77.0.2:11211 --test=set --concurrency=1 --execute-number=100 >/dev/null
+sleep 1.5
+after=$(ctl "$state" --json stats | grep -o '"cmd_set": *[0-9]*' | head -1 | grep -o '[0-9]*$')
+[ $((after - before)) -ge 90 ] || { echo "FAILED: of the 100 SETs of memcslap only $((after - before)) were executed"; exit 1; }
+echo "memccp and memcslap of libmemcached are understood; what they stored is there, byte for byte"
