@@ -280,7 +280,7 @@ void Appliance::Inside::publish_port(std::size_t index) {
   out.tx_queues.store(port.tx_queues(), std::memory_order_relaxed);
   out.mtu.store(can.mtu, std::memory_order_relaxed);
   out.capabilities.store(capability_bits(can), std::memory_order_relaxed);
-  out.mac = port.mac();
+  out.mac = mac_of(start.port[index], port).bytes;
   out.link_up = link_was_up[index] ? 1 : 0;
   out.dispatch_in_software = dispatch[index] != nullptr ? 1 : 0;
   abi::set_text(out.device, port.device());

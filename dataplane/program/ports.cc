@@ -53,6 +53,7 @@ dpdk::PortOptions port_options(const abi::StartConfig& start, std::uint32_t port
   dpdk::PortOptions options;
   options.kind = kind_of(config.kind);
   options.device = abi::text_of(config.device);
+  if (config.kind == abi::DeviceKind::kRing && options.device.empty()) options.device = "gannet" + std::to_string(port);
   options.workers = static_cast<std::uint16_t>(start.workers);
   options.queues = static_cast<std::uint16_t>(std::min(config.queues, start.workers));
   options.mtu = static_cast<std::uint16_t>(config.mtu);
@@ -60,10 +61,19 @@ dpdk::PortOptions port_options(const abi::StartConfig& start, std::uint32_t port
   return options;
 }
 
+nicpipe::Mac mac_of(const abi::PortConfig& config, const dpdk::Port& open) {
+  nicpipe::Mac mac{open.mac()};
+  if (!mac.is_zero()) return mac;
+  constexpr std::uint8_t kLocallyAdministered = 0x02;
+  mac.bytes = {kLocallyAdministered, 0, 0, 0, 0, 0};
+  for (unsigned i = 0; i < 4; ++i) mac.bytes[2 + i] = static_cast<std::uint8_t>(config.address >> (24 - 8 * i));
+  return mac;
+}
+
 nicpipe::HostConfig host_config(const abi::StartConfig& start, std::uint32_t port, const dpdk::Port& open) {
   const abi::PortConfig& config = start.port[port];
   nicpipe::HostConfig host;
-  host.mac.bytes = open.mac();
+  host.mac = mac_of(config, open);
   host.address = {config.address};
   host.prefix_bits = static_cast<std::uint8_t>(config.prefix_bits);
   host.mtu = open.capabilities().mtu;

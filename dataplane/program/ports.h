@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "control/abi/shared.h"
+#include "nicpipe/address.h"
 #include "nicpipe/dpdk/eal.h"
 #include "nicpipe/dpdk/port.h"
 #include "nicpipe/host.h"
@@ -13,6 +14,8 @@ namespace gannet::dataplane {
 
 [[nodiscard]] nicpipe::dpdk::EalOptions eal_options(const abi::StartConfig& start);
 [[nodiscard]] nicpipe::dpdk::PortOptions port_options(const abi::StartConfig& start, std::uint32_t port);
+/// The port's MAC; for devices that have none (net_ring) a locally administered one made from our address.
+[[nodiscard]] nicpipe::Mac mac_of(const abi::PortConfig& config, const nicpipe::dpdk::Port& open);
 /// Our presence on an open port, for one worker.
 [[nodiscard]] nicpipe::HostConfig host_config(const abi::StartConfig& start, std::uint32_t port,
                                               const nicpipe::dpdk::Port& open);

@@ -207,6 +207,23 @@ def garbage_from_the_network_changes_nothing(place):
     stopped_clean(appliance)
 
 
+def two_ports_serve_the_same_items_each_in_its_own_subnet(place):
+    words = ["--dev", "tap:gnt0", "--address", f"{APPLIANCE}/24", "--dev", "tap:gnt1", "--address", "10.78.0.2/24", "--workers", "2"]
+    appliance = place.launch([*words, "--memory", "64M", *([] if place.hugepages else ["--no-huge"])])
+    appliance.wait_for_log("msg=serving")
+    harness.netns("device_join", "tap", place.namespace, "gnt0", f"{CLIENT}/24")
+    harness.netns("device_join", "tap", place.namespace, "gnt1", "10.78.0.1/24")
+    one, other = place.client(), m.Client("10.78.0.2")
+    for i in range(50):
+        key = b"port:%d" % i
+        assert one.set(key, b"from one side").status == m.OK
+        assert other.get(key) == b"from one side"
+        assert other.delete(key).status == m.OK
+        assert one.get(key) is None
+    stopped_clean(appliance)
+    assert not {"gnt0", "gnt1"} & set(place.interfaces())
+
+
 def a_killed_gannetd_leaves_nothing_in_the_way_of_the_next_one(place):
     for _ in range(3):
         appliance = place.start(workers=2)
@@ -255,7 +272,7 @@ def a_wrong_start_says_one_sentence_and_exits_with_2(place):
     refused(["--dev", "tap:gnt0", "--address", f"{APPLIANCE}/24", "--memory", "900G"], "hugepages")
 
 
-TAP = [
+CASES = [
     a_client_of_one_worker_is_served_and_the_tap_goes_with_the_process,
     ping_arp_and_port_unreachable_are_answered,
     sources_outside_our_subnet_get_no_answer_unless_they_are_allowed,
@@ -263,6 +280,7 @@ TAP = [
     large_values_come_back_whole_in_numbered_datagrams,
     an_item_is_gone_in_the_second_it_expires,
     garbage_from_the_network_changes_nothing,
+    two_ports_serve_the_same_items_each_in_its_own_subnet,
     a_killed_gannetd_leaves_nothing_in_the_way_of_the_next_one,
     stopping_under_load_answers_what_was_taken_and_loses_no_buffer,
     a_wrong_start_says_one_sentence_and_exits_with_2,
@@ -275,4 +293,4 @@ TAP = [
 ]
 
 if __name__ == "__main__":
-    harness.main(TAP)
+    harness.main(CASES)
