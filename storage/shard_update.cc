@@ -84,6 +84,8 @@ StoreStatus Shard::arithmetic(Probe probe, const ArithmeticRequest& request, Uni
     if (status == StoreStatus::kStored) number_out = request.initial;
     return status;
   }
+  // memcached's order: an empty value is judged before the CAS, a wrong number after it.
+  if (item_at(from).value_bytes() == 0) return StoreStatus::kNotNumeric;
   if (request.cas != 0 && item_at(from).cas() != request.cas) return StoreStatus::kExists;
   std::uint64_t number = 0;
   if (!parse_number(item_at(from).value(), number)) return StoreStatus::kNotNumeric;
