@@ -142,19 +142,21 @@ class Index {
   [[nodiscard]] static std::uint32_t matches(const Bucket& bucket, std::uint64_t tag) noexcept {
     const __m128i wanted = _mm_set1_epi64x(static_cast<long long>(tag));
     const auto* const pairs = reinterpret_cast<const __m128i*>(&bucket);
-    std::uint32_t match = 0;
-    for (int i = 0; i < 4; ++i) {
-      const __m128i tags = _mm_srli_epi64(_mm_load_si128(pairs + i), kLocationBits);
-      match |= static_cast<std::uint32_t>(_mm_movemask_pd(_mm_castsi128_pd(_mm_cmpeq_epi64(tags, wanted)))) << (2 * i);
-    }
+    const auto match_of = [&](int pair) {
+      const __m128i tags = _mm_srli_epi64(_mm_load_si128(pairs + pair), kLocationBits);
+      return static_cast<std::uint32_t>(_mm_movemask_pd(_mm_castsi128_pd(_mm_cmpeq_epi64(tags, wanted))));
+    };
+    const std::uint32_t match = match_of(0) | match_of(1) << 2 | match_of(2) << 4 | match_of(3) << 6;
     return match & ((1u << kSlots) - 1);
   }
   [[nodiscard]] static std::uint64_t slot_of(std::uint64_t hash, Location at) noexcept {
     return tag_of(hash) << kLocationBits | at;
   }
   [[nodiscard]] std::uint64_t bucket_number(std::uint64_t hash) const noexcept {
-    const std::uint64_t number = hash & mask_;
-    return number < buckets_ ? number : number & (mask_ >> 1);
+    // Without a branch: how much of a doubling is done, is how often it would be mispredicted.
+    const std::uint64_t number = hash & mask_, folded = number & (mask_ >> 1);
+    const std::uint64_t not_split_yet = -static_cast<std::uint64_t>(number >= buckets_);
+    return number ^ ((number ^ folded) & not_split_yet);
   }
   [[nodiscard]] Bucket* bucket_at(std::uint64_t number) const noexcept {
     const std::uint64_t page = directory_[number >> page_buckets_shift_];

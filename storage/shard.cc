@@ -48,7 +48,7 @@ void Shard::describe(Location at, ItemView& out) const noexcept {
   out.segment = pool_.segment_of(at);
 }
 
-FindStatus Shard::find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {
+[[gnu::flatten]] FindStatus Shard::find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {
   check_owner();
   advance(now);
   const Location at = locate_visible(probe.hash, key);
