@@ -67,7 +67,7 @@ void Shard::look_at_oldest() noexcept {
 }
 
 void Shard::look_at_next_segments() noexcept {
-  constexpr std::uint32_t kHeadersPerLook = 32;
+  constexpr std::uint32_t kHeadersPerLook = 8;
   for (std::uint32_t i = 0; i < kHeadersPerLook; ++i) {
     const SegmentHeader& segment = pool_.header(watch_cursor_);
     note_finished(watch_cursor_);

@@ -1,10 +1,17 @@
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <algorithm>
+
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/storage/test_shard.h"
@@ -199,6 +206,31 @@ TEST_CASE("a reservation becomes an item only at commit, judged again then; aban
   REQUIRE(shard.get("k") == "two");
   REQUIRE(shard->stats().reservations == 0);
   REQUIRE(shard.audit() == "");
+}
+
+TEST_CASE("a call from a thread that is not the owner ends the process, unless the new owner bound itself",
+          "[storage][shard]") {
+  TestShard shard;
+  REQUIRE(shard.put("k", "v") == StoreStatus::kStored);
+  const auto from_another_thread = [&](bool bind) {
+    const pid_t child = fork();
+    if (child == 0) {
+      (void)std::freopen("/dev/null", "w", stderr);
+      std::signal(SIGABRT, SIG_DFL);
+      std::thread([&] {
+        if (bind) shard->bind_owner();
+        (void)shard.get("k");
+        _exit(0);
+      }).join();
+    }
+    int status = 0;
+    (void)waitpid(child, &status, 0);
+    return status;
+  };
+  const int refused = from_another_thread(false);
+  CHECK((WIFSIGNALED(refused) && WTERMSIG(refused) == SIGABRT));
+  const int bound = from_another_thread(true);
+  CHECK((WIFEXITED(bound) && WEXITSTATUS(bound) == 0));
 }
 
 TEST_CASE("open reservations are capped, and the cap is a status", "[storage][shard]") {
