@@ -3,8 +3,7 @@
 /// load_raw/store_raw, never with the _be twins.
 #pragma once
 
-#include <emmintrin.h>
-
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,13 +15,12 @@ namespace gannet::nicpipe {
 /// A sum in progress. Room for 2^32 words of 32 bits: no packet reaches that.
 using Sum = std::uint64_t;
 
-/// Down to 16 bits, carries added back in.
+/// Down to 16 bits, carries added back in: both halves meet in the upper one, carry included.
 [[nodiscard]] constexpr std::uint16_t fold(Sum sum) noexcept {
-  sum = (sum & 0xffff'ffff) + (sum >> 32);
-  sum = (sum & 0xffff'ffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
+  sum += std::rotr(sum, 32);
+  auto half = static_cast<std::uint32_t>(sum >> 32);
+  half += std::rotr(half, 16);
+  return static_cast<std::uint16_t>(half >> 16);
 }
 
 /// What goes into a checksum field (store_raw).
@@ -43,46 +41,17 @@ using Sum = std::uint64_t;
 
 /// Sum of `count` bytes at `at`, which must start at an even offset of what is summed. Any alignment. An odd last byte
 /// counts as if a zero followed.
-[[nodiscard]] inline Sum sum_bytes(const std::byte* at, std::size_t count) noexcept {
-  Sum sum = 0;
-  if (count >= 64) {
-    // 32-bit words are widened to 64-bit lanes, so that no carry is ever lost; two pairs of lanes hide the add's
-    // latency.
-    const __m128i low_half = _mm_set1_epi64x(0xffff'ffff);
-    __m128i even_a = _mm_setzero_si128(), odd_a = even_a, even_b = even_a, odd_b = even_a;
-    do {
-      const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-      const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 16));
-      even_a = _mm_add_epi64(even_a, _mm_and_si128(a, low_half));
-      odd_a = _mm_add_epi64(odd_a, _mm_srli_epi64(a, 32));
-      even_b = _mm_add_epi64(even_b, _mm_and_si128(b, low_half));
-      odd_b = _mm_add_epi64(odd_b, _mm_srli_epi64(b, 32));
-      at += 32;
-      count -= 32;
-    } while (count >= 32);
-    const __m128i all = _mm_add_epi64(_mm_add_epi64(even_a, odd_a), _mm_add_epi64(even_b, odd_b));
-    sum = static_cast<Sum>(_mm_cvtsi128_si64(all)) + static_cast<Sum>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(all, all)));
-  }
-  for (; count >= 8; at += 8, count -= 8) {
-    const auto word = load_raw<std::uint64_t>(at);
-    sum += (word & 0xffff'ffff) + (word >> 32);
-  }
-  if (count >= 4) {
-    sum += load_raw<std::uint32_t>(at);
-    at += 4;
-    count -= 4;
-  }
-  if (count >= 2) {
-    sum += load_raw<std::uint16_t>(at);
-    at += 2;
-    count -= 2;
-  }
-  if (count != 0) sum += static_cast<std::uint8_t>(*at);
-  return sum;
-}
+[[nodiscard]] Sum sum_bytes(const std::byte* at, std::size_t count) noexcept;
 
 [[nodiscard]] inline Sum sum_bytes(Bytes bytes) noexcept {
   return sum_bytes(bytes.data(), bytes.size());
+}
+
+/// Sum of the 20 bytes of an IPv4 header without options.
+[[nodiscard]] inline Sum sum_ipv4_header(const std::byte* ip) noexcept {
+  const auto first = load_raw<std::uint64_t>(ip), second = load_raw<std::uint64_t>(ip + 8);
+  return (first & 0xffff'ffff) + (first >> 32) + (second & 0xffff'ffff) + (second >> 32) +
+         load_raw<std::uint32_t>(ip + 16);
 }
 
 /// The sum of bytes that begin at an odd offset of what is summed: the same with both bytes of the word exchanged (RFC

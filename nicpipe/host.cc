@@ -46,7 +46,7 @@ Verdict drop(Drop reason, Drop& why) noexcept {
   ip[wire::ipv4::kVersionIhl] = std::byte{wire::ipv4::kVersion4Ihl5};
   store_be(ip + wire::ipv4::kTotalLength, total);
   store_raw<std::uint16_t>(ip + wire::ipv4::kChecksum, 0);
-  store_raw(ip + wire::ipv4::kChecksum, checksum_of(sum_bytes(ip, wire::ipv4::kHeaderBytes)));
+  store_raw(ip + wire::ipv4::kChecksum, checksum_of(sum_ipv4_header(ip)));
 }
 
 }  // namespace
@@ -117,6 +117,10 @@ Host::Host(const HostConfig& config)
   store_mac(bytes, config.mac);
   mac_raw_ = load_raw<std::uint64_t>(bytes);
   address_raw_ = byte_swap(config.address.value);
+  if (config.prefix_bits < 31) {
+    subnet_first_ = {config.address.value & subnet_.mask()};
+    subnet_last_ = {config.address.value | ~subnet_.mask()};
+  }
   allow({});
 }
 
@@ -136,21 +140,29 @@ bool Host::is_allowed(Ipv4 source) const noexcept {
   return false;
 }
 
-Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept {
+/// RFC 1122 section 3.2.1.3: a host's own unicast address, and here not ours either.
+bool Host::is_possible_source(Ipv4 source) const noexcept {
+  return source.is_unicast() && source != config_.address && source != subnet_first_ && source != subnet_last_;
+}
+
+Verdict Host::receive(Packet& packet, Now now, Drop& why) noexcept {
   // Ethernet. Our unicast, or broadcast for ARP.
   const std::byte* frame = packet.data;
   if (packet.bytes < wire::ethernet::kHeaderBytes) [[unlikely]]
     return drop(Drop::kRunt, why);
-  packet.l2_bytes = wire::ethernet::kHeaderBytes;
+  std::size_t l2_bytes = wire::ethernet::kHeaderBytes;
   auto type = load_raw<std::uint16_t>(frame + wire::ethernet::kType);
-  std::uint16_t tci = 0;
-  if (type == raw(wire::ethernet::kTypeVlan)) {
-    if (packet.bytes < wire::vlan::kHeaderBytes) return drop(Drop::kRunt, why);
-    packet.l2_bytes = wire::vlan::kHeaderBytes;
-    tci = load_be<std::uint16_t>(frame + wire::vlan::kTci);
-    type = load_raw<std::uint16_t>(frame + wire::vlan::kInnerType);
+  if (type != raw(wire::ethernet::kTypeIpv4) || config_.vlan != 0) [[unlikely]] {
+    std::uint16_t tci = 0;
+    if (type == raw(wire::ethernet::kTypeVlan)) {
+      l2_bytes = wire::vlan::kHeaderBytes;
+      if (packet.bytes < l2_bytes) return drop(Drop::kRunt, why);
+      tci = load_be<std::uint16_t>(frame + wire::vlan::kTci);
+      type = load_raw<std::uint16_t>(frame + wire::vlan::kInnerType);
+    }
+    if (config_.vlan != 0 && (tci & wire::vlan::kIdMask) != config_.vlan) return drop(Drop::kNotOurs, why);
   }
-  if (config_.vlan != 0 && (tci & wire::vlan::kIdMask) != config_.vlan) return drop(Drop::kNotOurs, why);
+  packet.l2_bytes = static_cast<std::uint16_t>(l2_bytes);
   const std::uint64_t destination_mac = load_raw<std::uint64_t>(frame) & kMacMask;
   if (destination_mac != mac_raw_) [[unlikely]] {
     if (destination_mac != kMacMask || type != raw(wire::ethernet::kTypeArp)) return drop(Drop::kNotOurs, why);
@@ -162,7 +174,6 @@ Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept
   }
 
   // IPv4.
-  const std::size_t l2_bytes = packet.l2_bytes;
   const std::size_t ip_room = packet.bytes - l2_bytes;
   const std::byte* ip = frame + l2_bytes;
   if (ip_room < wire::ipv4::kHeaderBytes) [[unlikely]]
@@ -180,13 +191,12 @@ Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept
     return drop(Drop::kIpHeader, why);
   if ((packet.flags & (kRxIpChecksumGood | kRxIpChecksumBad)) != kRxIpChecksumGood) {
     if ((packet.flags & kRxIpChecksumBad) != 0) return drop(Drop::kIpChecksum, why);
-    const Sum sum = header_bytes == wire::ipv4::kHeaderBytes ? sum_bytes(ip, wire::ipv4::kHeaderBytes)
-                                                             : sum_bytes(ip, header_bytes);
+    const Sum sum = header_bytes == wire::ipv4::kHeaderBytes ? sum_ipv4_header(ip) : sum_bytes(ip, header_bytes);
     if (!is_intact(sum)) [[unlikely]]
       return drop(Drop::kIpChecksum, why);
   }
   const Ipv4 source = load_ipv4(ip + wire::ipv4::kSource);
-  if (!source.is_unicast() || source == config_.address || subnet_.is_broadcast(source)) [[unlikely]]
+  if (!is_possible_source(source)) [[unlikely]]
     return drop(Drop::kIpHeader, why);
   if (load_raw<std::uint32_t>(ip + wire::ipv4::kDestination) != address_raw_) [[unlikely]]
     return drop(Drop::kNotOurs, why);
@@ -211,8 +221,8 @@ Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept
   if (load_raw<std::uint16_t>(udp + wire::udp::kChecksum) != 0 &&
       (packet.flags & (kRxL4ChecksumGood | kRxL4ChecksumBad)) != kRxL4ChecksumGood) {
     if ((packet.flags & kRxL4ChecksumBad) != 0) return drop(Drop::kUdpChecksum, why);
-    const Sum pseudo = sum_bytes(ip + wire::ipv4::kSource, 8) + raw(wire::ipv4::kProtocolUdp) +
-                       byte_swap(static_cast<std::uint16_t>(udp_bytes));
+    const Sum pseudo = Sum{load_raw<std::uint32_t>(ip + wire::ipv4::kSource)} + address_raw_ +
+                       raw(wire::ipv4::kProtocolUdp) + byte_swap(static_cast<std::uint16_t>(udp_bytes));
     if (!is_intact(pseudo + sum_bytes(udp, udp_bytes))) [[unlikely]]
       return drop(Drop::kUdpChecksum, why);
   }
@@ -220,18 +230,10 @@ Verdict Host::receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept
   if (static_cast<std::uint16_t>(own_port - config_.udp_port_first) >= config_.udp_ports) [[unlikely]]
     return refuse_port(packet, now, why);
 
-  set_bytes(packet, l2_bytes + header_bytes + udp_bytes);
+  const std::size_t bytes = l2_bytes + header_bytes + udp_bytes;
+  if (bytes != packet.bytes) set_bytes(packet, bytes);
   if (header_bytes != wire::ipv4::kHeaderBytes) [[unlikely]]
     cut_options(packet);
-  out.flow.peer = source;
-  out.flow.own = config_.address;
-  out.flow.peer_port = peer_port;
-  out.flow.own_port = own_port;
-  out.flow.vlan_tci = tci;
-  out.flow.has_vlan = has_vlan(packet);
-  out.flow.peer_mac = load_mac(packet.data + wire::ethernet::kSource);
-  out.flow.own_mac = config_.mac;
-  out.payload = udp_payload(packet);
   return Verdict::kUdp;
 }
 

@@ -83,7 +83,14 @@ class Host {
   /// nothing. Checksums: the device's word is taken where it gives one (flags), else they are verified here. A UDP
   /// checksum of 0 is "none" and accepted (RFC 768), whatever the device thinks of it. The source of a datagram must
   /// lie in an allowed prefix and use a port of 1024 or above, or it gets no answer of any kind.
-  [[nodiscard]] Verdict receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept;
+  [[nodiscard]] Verdict receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept {
+    const Verdict verdict = receive(packet, now, why);
+    if (verdict == Verdict::kUdp) out = {udp_flow(packet), udp_payload(packet)};
+    return verdict;
+  }
+
+  /// The same for a caller that reads udp_flow(packet) and udp_payload(packet) when it needs them.
+  [[nodiscard]] Verdict receive(Packet& packet, Now now, Drop& why) noexcept;
 
   /// Headers for an answer on this port; see udp.h. MUST: the datagram fits the MTU.
   void write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes) const noexcept;
@@ -104,6 +111,7 @@ class Host {
   };
 
   [[nodiscard]] bool is_allowed(Ipv4 source) const noexcept;
+  [[nodiscard]] bool is_possible_source(Ipv4 source) const noexcept;
   Verdict receive_arp(Packet& packet, Now now, Drop& why) noexcept;
   Verdict receive_icmp(Packet& packet, std::size_t ip_bytes, Now now, Drop& why) noexcept;
   Verdict refuse_port(Packet& packet, Now now, Drop& why) noexcept;
@@ -112,6 +120,7 @@ class Host {
   std::uint64_t mac_raw_ = 0;      ///< Our MAC in the low 48 bits, as a frame's first eight bytes load.
   std::uint32_t address_raw_ = 0;  ///< Our address as it lies in a frame.
   Ipv4Prefix subnet_;
+  Ipv4 subnet_first_, subnet_last_;  ///< No host's addresses; 0.0.0.0 where the subnet has none (/31, /32).
   std::uint32_t allowed_count_ = 0;
   std::array<Allowed, kAllowedPrefixesMax> allowed_{};
   TokenBucket echoes_, unreachables_;

@@ -6,22 +6,6 @@
 
 namespace gannet::nicpipe {
 
-UdpFlow udp_flow(const Packet& packet) noexcept {
-  const std::byte* frame = packet.data;
-  const std::byte* ip = frame + packet.l2_bytes;
-  const std::byte* udp = ip + packet.l3_bytes;
-  UdpFlow flow;
-  flow.peer = load_ipv4(ip + wire::ipv4::kSource);
-  flow.own = load_ipv4(ip + wire::ipv4::kDestination);
-  flow.peer_port = load_be<std::uint16_t>(udp + wire::udp::kSourcePort);
-  flow.own_port = load_be<std::uint16_t>(udp + wire::udp::kDestinationPort);
-  flow.has_vlan = packet.l2_bytes == wire::vlan::kHeaderBytes;
-  if (flow.has_vlan) flow.vlan_tci = load_be<std::uint16_t>(frame + wire::vlan::kTci);
-  flow.peer_mac = load_mac(frame + wire::ethernet::kSource);
-  flow.own_mac = load_mac(frame + wire::ethernet::kDestination);
-  return flow;
-}
-
 void write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes, const Capabilities& device) noexcept {
   const std::size_t l2_bytes = link_bytes(flow.has_vlan);
   const std::size_t udp_bytes = wire::udp::kHeaderBytes + payload_bytes + packet.tail_bytes;

@@ -45,7 +45,21 @@ inline constexpr std::size_t kUdpHeadersBytesMax =
 
 /// The flow of a frame that Host::receive found to be kUdp, read again from its headers (a packet that travels to
 /// another worker carries its flow with it this way). Needs: the headers are as receive left them.
-[[nodiscard]] UdpFlow udp_flow(const Packet& packet) noexcept;
+[[nodiscard]] inline UdpFlow udp_flow(const Packet& packet) noexcept {
+  const std::byte* frame = packet.data;
+  const std::byte* ip = frame + packet.l2_bytes;
+  const std::byte* udp = ip + packet.l3_bytes;
+  UdpFlow flow;
+  flow.peer = load_ipv4(ip + wire::ipv4::kSource);
+  flow.own = load_ipv4(ip + wire::ipv4::kDestination);
+  flow.peer_port = load_be<std::uint16_t>(udp + wire::udp::kSourcePort);
+  flow.own_port = load_be<std::uint16_t>(udp + wire::udp::kDestinationPort);
+  flow.has_vlan = packet.l2_bytes == wire::vlan::kHeaderBytes;
+  if (flow.has_vlan) flow.vlan_tci = load_be<std::uint16_t>(frame + wire::vlan::kTci);
+  flow.peer_mac = load_mac(frame + wire::ethernet::kSource);
+  flow.own_mac = load_mac(frame + wire::ethernet::kDestination);
+  return flow;
+}
 
 /// The payload of such a frame. Lives as long as the packet.
 [[nodiscard]] inline MutableBytes udp_payload(Packet& packet) noexcept {

@@ -150,9 +150,8 @@ void BasicWorker<S>::receive(std::span<Packet> rx, Now now) noexcept {
 template <class S>
 void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
   using nicpipe::Verdict;
-  nicpipe::UdpView view;
   nicpipe::Drop why{};
-  const Verdict verdict = ports_[packet.port].host.receive(packet, now, view, why);
+  const Verdict verdict = ports_[packet.port].host.receive(packet, now, why);
   if (verdict == Verdict::kUdp) [[likely]]
     return admit_datagram(packet);
   switch (verdict) {
@@ -168,8 +167,10 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
     case Verdict::kDrop:
       abi::bump(drop_counter(counters_, why));
       break;
-    case Verdict::kUdp:
     case Verdict::kArpLearned:
+      abi::bump(counters_.arp_learned);
+      break;
+    case Verdict::kUdp:
       break;
   }
   out_.free(packet);

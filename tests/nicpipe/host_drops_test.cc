@@ -29,6 +29,11 @@ Frame with(Frame frame, std::size_t at, std::uint8_t value) {
   return frame;
 }
 
+Frame without_sender_mac(Frame frame) {
+  std::fill_n(frame.begin() + 22, 6, std::byte{0});
+  return frame;
+}
+
 /// An address in the IPv4 source field, the header checksum made to fit (udp() refuses nothing, but its MAC follows the
 /// address).
 Frame from(std::string_view address) {
@@ -99,6 +104,7 @@ std::vector<Case> cases() {
       {"an ARP reply to everybody", Drop::kArp, arp_reply(kPeer, kUs).to_mac(nicpipe::kBroadcastMac)},
       {"ARP whose sender claims our address", Drop::kArp, arp_request(kUs, kUs).from_mac(mac_of(ipv4(kPeer)))},
       {"ARP whose sender has a group MAC", Drop::kArp, with(arp_request(kPeer, kUs), 22, 1)},
+      {"ARP whose sender has no MAC", Drop::kArp, without_sender_mac(arp_request(kPeer, kUs))},
       {"ARP whose sender address is multicast", Drop::kArp, with(arp_request(kPeer, kUs), 28, 224)},
       {"ARP whose sender is the subnet's broadcast", Drop::kArp, with(arp_request(kPeer, kUs), 31, 255)},
       {"an IP datagram too short for ICMP", Drop::kIcmp, ip_packet(kPeer, kUs, 1).payload("1234567").padded()},
