@@ -197,6 +197,7 @@ Ending Appliance::Inside::open_ports() {
     steered =
         (index == 0 || steered) && start.workers > 1 && port->steer_udp(static_cast<std::uint16_t>(start.udp_port + 1));
     link_was_up.push_back(port->link_up());
+    signals.announcements[index].store(link_was_up.back() ? 1 : 0, std::memory_order_release);
     log(LogLevel::kInfo, "port open", {{"port", std::to_string(index)}, {"is", port->describe()}});
     ports.push_back(std::move(port));
   }
@@ -314,7 +315,7 @@ void Appliance::Inside::look_at_ports() {
           {{"port", std::to_string(index)}, {"device", ports[index]->device()}});
       link_was_up[index] = up;
       status().port[index].link_up = up ? 1 : 0;
-      if (up) signals.announcements.fetch_add(1, std::memory_order_release);
+      if (up) signals.announcements[index].fetch_add(1, std::memory_order_release);
     }
     drops += ports[index]->counters().dropped();
   }

@@ -32,8 +32,8 @@ enum class Order : std::uint32_t {
 /// Written by the main thread, read by every loop.
 struct LoopSignals {
   std::atomic<Order> order{Order::kServe};
-  std::atomic<std::uint32_t> announcements{
-      1};  ///< How often our addresses were to be announced by now: at start, and when a link came up.
+  /// For each port, how often its link came up until now; each time our address there is announced.
+  std::array<std::atomic<std::uint32_t>, abi::kPortsMax> announcements{};
 };
 
 /// Written by one loop, read by the main thread.
@@ -163,9 +163,10 @@ class WorkerLoop {
   void slow(Now now) noexcept {
     slow_ns_ = now.mono_ns;
     count_buffers();
-    if (const std::uint32_t wanted = p_.signals.announcements.load(std::memory_order_acquire); wanted != announced_) {
-      announced_ = wanted;
-      announce();
+    for (std::size_t port = 0; port < p_.announcements.size(); ++port) {
+      const std::uint32_t wanted = p_.signals.announcements[port].load(std::memory_order_acquire);
+      if (wanted != announced_[port]) announce(port);
+      announced_[port] = wanted;
     }
   }
 
@@ -191,15 +192,14 @@ class WorkerLoop {
   }
 
   /// Best effort: who misses it asks by ARP.
-  void announce() noexcept {
-    for (std::size_t port = 0; port < p_.announcements.size(); ++port) {
-      const Announcement& what = p_.announcements[port];
-      std::array<nicpipe::Packet, 1> packet;
-      if (p_.endpoints[port]->alloc(packet) == 0) continue;
-      nicpipe::write_gratuitous_arp(packet[0], what.mac, what.address, what.vlan);
-      packet[0].port = static_cast<std::uint8_t>(port);
-      if (p_.endpoints[port]->tx_burst(packet) == 0) p_.endpoints[port]->free(packet);
-    }
+  void announce(std::size_t port) noexcept {
+    const Announcement& what = p_.announcements[port];
+    E& endpoint = *p_.endpoints[port];
+    std::array<nicpipe::Packet, 1> packet;
+    if (endpoint.alloc(packet) == 0) return;
+    nicpipe::write_gratuitous_arp(packet[0], what.mac, what.address, what.vlan);
+    packet[0].port = static_cast<std::uint8_t>(port);
+    if (endpoint.tx_burst(packet) == 0) endpoint.free(packet);
   }
 
   void close() noexcept {
@@ -221,7 +221,8 @@ class WorkerLoop {
   Parts p_;
   LoopClock clock_;
   IdleLadder ladder_;
-  std::uint32_t sleep_us_max_ = 0, announced_ = 0;
+  std::uint32_t sleep_us_max_ = 0;
+  std::array<std::uint32_t, abi::kPortsMax> announced_{};
   MonotonicNs slow_ns_ = 0;
   std::vector<Counted> counted_;
 };

@@ -151,6 +151,36 @@ def two_workers_agree_with_the_model_on_af_xdp(place):
     stopped_clean(appliance)
 
 
+def loaded_over_a_socket(place, kind, peer, workers):
+    """gannet-load drives gannetd through a socket device: every answer compared, none lost."""
+    path = f"/run/gannet-test-{os.getpid()}.sock"
+    appliance = place.launch(["--dev", f"{kind}:{path}", "--address", f"{APPLIANCE}/24", "--workers", str(workers), "--memory", "64M"])
+    appliance.wait_for_log("msg=serving")
+    try:
+        load = subprocess.run([place.load, "--dpdk", f"{peer}:{path}", "--queues", str(workers), "--source", f"{CLIENT}/24", "--target",
+                               APPLIANCE, "--keys", "2000", "--requests", "50000", "--timeout-ms", "3000", "--no-progress", "--json"],
+                              capture_output=True, text=True, timeout=60)
+        assert load.returncode == 0, f"gannet-load: {load.returncode}\n{load.stdout}\n{load.stderr}"
+        appliance.wait_for_log('msg="link up"')
+        stopped_clean(appliance)
+        assert not os.path.exists(path), f"{path} was left behind"
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def one_worker_is_loaded_over_vhost(place):
+    loaded_over_a_socket(place, "vhost", "virtio-user", 1)
+
+
+def two_workers_are_loaded_over_vhost(place):
+    loaded_over_a_socket(place, "vhost", "virtio-user", 2)
+
+
+def two_workers_are_loaded_over_memif(place):
+    loaded_over_a_socket(place, "memif", "memif", 2)
+
+
 def every_workers_own_port_is_served(place):
     appliance = place.start(workers=4)
     for worker in range(4):
@@ -291,6 +321,12 @@ CASES = [
     two_workers_agree_with_the_model_on_af_packet,
     two_workers_agree_with_the_model_on_af_xdp,
 ]
+# Peers of these share their packet memory as files of hugepages.
+CASES_ON_HUGEPAGES = [
+    one_worker_is_loaded_over_vhost,
+    two_workers_are_loaded_over_vhost,
+    two_workers_are_loaded_over_memif,
+]
 
 if __name__ == "__main__":
-    harness.main(CASES)
+    harness.main(CASES, CASES_ON_HUGEPAGES)

@@ -2,7 +2,7 @@
 runs the cases; whatever happens, the outer half takes the namespace away again.
 
     if __name__ == "__main__":
-        harness.main(CASES)
+        harness.main(CASES, CASES_ON_HUGEPAGES)
 
 A case is a function whose name is a sentence; it takes the Place it runs in. Exit code 77: the machine lacks what is needed, said aloud."""
 import argparse
@@ -67,8 +67,8 @@ class Gannetd:
 class Place:
     """Where a case runs: inside the namespace."""
 
-    def __init__(self, namespace, gannetd, hugepages):
-        self.namespace, self.gannetd, self.hugepages = namespace, gannetd, hugepages
+    def __init__(self, namespace, gannetd, load, hugepages):
+        self.namespace, self.gannetd, self.load, self.hugepages = namespace, gannetd, load, hugepages
         self.running, self.devices = [], []
 
     def start(self, kind="tap", workers=1, memory="64M", device="gnt0", queues=None, more=(), environment=None, join=True, source=CLIENT):
@@ -179,7 +179,7 @@ def inside(cases, arguments):
         name = case.__name__.replace("_", " ")
         if arguments.case and arguments.case not in name:
             continue
-        place = Place(os.environ[INSIDE], os.path.abspath(arguments.gannetd), arguments.hugepages > 0)
+        place = Place(os.environ[INSIDE], os.path.abspath(arguments.gannetd), os.path.abspath(arguments.load), arguments.hugepages > 0)
         started = time.monotonic()
         try:
             case(place)
@@ -195,12 +195,13 @@ def inside(cases, arguments):
     return 1 if failed else 0
 
 
-def main(cases):
+def main(cases, cases_on_hugepages):
     parser = argparse.ArgumentParser()
     parser.add_argument("--gannetd", required=True)
+    parser.add_argument("--load", required=True, help="gannet-load")
     parser.add_argument("--hugepages", type=int, default=0, help="free pages of 2 MiB the cases need; 0: they run on 4 KiB pages")
     parser.add_argument("--case", help="only cases whose sentence contains this")
     arguments = parser.parse_args()
     if os.environ.get(INSIDE):
-        sys.exit(inside(cases, arguments))
+        sys.exit(inside(cases + (cases_on_hugepages if arguments.hugepages else []), arguments))
     sys.exit(outside(arguments))

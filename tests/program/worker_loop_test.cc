@@ -20,6 +20,7 @@ namespace {
 class Threads {
  public:
   explicit Threads(test::Appliance& appliance, std::uint32_t workers) : appliance_(appliance), reports_(workers) {
+    signals.announcements[0].store(1);
     for (std::uint32_t k = 0; k < workers; ++k)
       threads_.emplace_back([this, k] {
         appliance_.shard(k).bind_owner();
@@ -152,7 +153,7 @@ TEST_CASE("a link that comes up is told our address again", "[loop]") {
     REQUIRE(Threads::within([&] { return threads.all(&LoopReport::serving); }));
     const abi::Cell& heartbeat = appliance.shared().worker[0].gauges.heartbeat_ns;
     const MonotonicNs asked_ns = LoopClock::mono_now();
-    threads.signals.announcements.fetch_add(1, std::memory_order_release);
+    threads.signals.announcements[0].fetch_add(1, std::memory_order_release);
     REQUIRE(Threads::within([&] { return heartbeat.load() > asked_ns + 500'000'000; }));
     REQUIRE(threads.end());
   }
