@@ -111,7 +111,8 @@ class alignas(128) Endpoint {
         Packet& packet = packets[done + i];
         if (packet.tail != nullptr) release(packet.pin);
         mbufs[i] = mbuf_of(packet);
-        packet = Packet{};
+        packet.tail = nullptr;
+        packet.buffer = nullptr;
       }
       rte_pktmbuf_free_bulk(mbufs.data(), static_cast<unsigned>(count));
       done += count;
@@ -167,11 +168,6 @@ class alignas(128) Endpoint {
   }
 
   void describe_received(rte_mbuf& mbuf, MonotonicNs now, Packet& packet) const noexcept {
-    packet = empty_packet(mbuf);
-    packet.bytes = mbuf.data_len;
-    packet.tailroom = static_cast<std::uint16_t>(packet.tailroom - mbuf.data_len);
-    packet.received_ns = now;
-    packet.port = port_index_;
     // Only good news is passed on. "Bad" is judged again in software: some NICs (82599) call a UDP checksum of 0 bad,
     // and it costs one sum.
     const std::uint64_t ip = mbuf.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK,
@@ -180,11 +176,16 @@ class alignas(128) Endpoint {
     if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD) flags |= kRxIpChecksumGood;
     // NONE: the field is not filled but the frame never left this machine's memory (vhost); the device vouches for it.
     if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE) flags |= kRxL4ChecksumGood;
-    if ((mbuf.ol_flags & RTE_MBUF_F_RX_RSS_HASH) != 0) {
-      flags |= kRxFlowHash;
-      packet.flow_hash = mbuf.hash.rss;
-    }
-    packet.flags = flags;
+    if ((mbuf.ol_flags & RTE_MBUF_F_RX_RSS_HASH) != 0) flags |= kRxFlowHash;
+    packet = Packet{.data = room_of(mbuf) + mbuf.data_off,
+                    .buffer = &mbuf,
+                    .bytes = mbuf.data_len,
+                    .headroom = mbuf.data_off,
+                    .tailroom = static_cast<std::uint16_t>(mbuf.buf_len - mbuf.data_off - mbuf.data_len),
+                    .flags = flags,
+                    .flow_hash = (flags & kRxFlowHash) != 0 ? mbuf.hash.rss : 0,
+                    .received_ns = now,
+                    .port = port_index_};
   }
 
   bool join(rte_mbuf* mbuf) noexcept {
@@ -264,8 +265,10 @@ class alignas(128) Endpoint {
     mbuf->data_off = static_cast<std::uint16_t>(offset);
     mbuf->data_len = packet.bytes;
     mbuf->pkt_len = packet.bytes + packet.tail_bytes;
-    mbuf->next = tail;
-    mbuf->nb_segs = tail == nullptr ? 1 : 2;
+    if (tail != nullptr) {  // Else both are so already, and `next` is on a cache line that stays untouched this way.
+      mbuf->next = tail;
+      mbuf->nb_segs = 2;
+    }
     mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
     if ((packet.flags & (kTxIpChecksum | kTxUdpChecksum)) != 0) {
       mbuf->ol_flags |= RTE_MBUF_F_TX_IPV4;
@@ -305,7 +308,8 @@ class alignas(128) Endpoint {
     }
     for (std::uint32_t i = 0; i < sent; ++i) {
       if (packets[i].tail != nullptr) ++counters_.tails_sent;
-      packets[i] = Packet{};
+      packets[i].tail = nullptr;
+      packets[i].buffer = nullptr;
     }
     packets_out_ -= sent;
     if (sent == count) return count;
