@@ -91,6 +91,7 @@ std::string Appliance::open() {
     supervisor_.begin(now);
   }
   abi::ControlStatus& status = shared_.writable().control;
+  crashes_before_ = status.crashes.load();
   status.pid.store(static_cast<std::uint64_t>(::getpid()));
   status.started_unix_s.store(unix_seconds());
   publish_live();
@@ -209,7 +210,7 @@ void Appliance::note_status(MonotonicNs now) {
   if (before != state)
     log_line(state == static_cast<std::uint64_t>(abi::Supervision::kStuck) ? Level::kWarn : Level::kInfo, "state",
              {{"from", abi::supervision_name(before)}, {"to", abi::supervision_name(state)}});
-  status.crashes.store(supervisor_.crashes());
+  status.crashes.store(crashes_before_ + supervisor_.crashes());
   status.next_start_ns.store(supervisor_.next_start_ns());
 }
 

@@ -64,6 +64,7 @@ class Appliance {
   Fd watch_;
   pid_t child_ = 0;
   bool adopted_ = false;
+  std::uint64_t crashes_before_ = 0;  ///< That former controls of this file saw.
 };
 
 }  // namespace gannet::control

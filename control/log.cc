@@ -55,9 +55,8 @@ void log_line(Level level, std::string_view event, std::initializer_list<Field> 
   char stamp[32];
   std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &parts);
   constexpr const char* kLevels[] = {"info", "warn", "error"};
-  std::string line =
-      fmt::format("ts={}.{:03}Z level={} program=gannet-control event={}", stamp, now.tv_nsec / 1'000'000,
-                  kLevels[static_cast<std::size_t>(level)], logfmt_value(event));
+  std::string line = fmt::format("ts={}.{:03}Z level={} program=gannet-control msg={}", stamp, now.tv_nsec / 1'000'000,
+                                 kLevels[static_cast<std::size_t>(level)], logfmt_value(event));
   for (const auto& [key, value] : fields) line += fmt::format(" {}={}", key, logfmt_value(value));
   if (suppressed > 0) line += fmt::format(" lines_suppressed={}", suppressed);
   line += '\n';

@@ -14,7 +14,7 @@ enum class Level : std::uint8_t { kInfo, kWarn, kError };
 
 using Field = std::pair<std::string_view, std::string>;
 
-/// ts=2026-11-22T16:00:00.123Z level=info program=gannet-control event="gannetd started" pid=4711
+/// ts=2026-11-22T16:00:00.123Z level=info program=gannet-control msg="started gannetd" pid=4711
 void log_line(Level level, std::string_view event, std::initializer_list<Field> fields = {});
 
 /// The value as logfmt: quoted where it must be, control characters escaped.

@@ -86,7 +86,7 @@ void judge(const abi::Shared& shared, Report& report) {
       break;
     case abi::Phase::kFailed:
       report.state = "failed";
-      report.because = message;
+      report.because = message.empty() ? "gannetd cannot serve and did not say why; see its log" : message;
       break;
     case abi::Phase::kNone:
     case abi::Phase::kStarting:

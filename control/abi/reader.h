@@ -28,8 +28,9 @@ namespace gannet::abi {
   return nullptr;
 }
 
-/// Copies `text`, cut to kTextMax - 1 bytes, zeros behind. Returns false when it had to cut.
-inline bool set_text(Text& out, std::string_view text) noexcept {
+/// Copies `text`, cut to N - 1 bytes, zeros behind. Returns false when it had to cut.
+template <std::size_t N>
+inline bool set_text(std::array<char, N>& out, std::string_view text) noexcept {
   const std::size_t bytes = std::min(text.size(), out.size() - 1);
   out.fill('\0');
   if (bytes > 0) std::memcpy(out.data(), text.data(), bytes);

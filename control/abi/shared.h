@@ -23,7 +23,7 @@
 namespace gannet::abi {
 
 inline constexpr std::uint64_t kSharedMagic = 0x54454e4e4147'0001;  // "GANNET", layout family 1.
-inline constexpr std::uint32_t kAbiVersion = 2;
+inline constexpr std::uint32_t kAbiVersion = 3;
 inline constexpr std::size_t kWorkersMax = 64;
 inline constexpr std::size_t kPortsMax = 4;
 inline constexpr std::size_t kPrefixesMax = 32;
@@ -31,6 +31,8 @@ inline constexpr std::size_t kTextMax = 128;
 
 /// A NUL-terminated text of at most kTextMax - 1 bytes.
 using Text = std::array<char, kTextMax>;
+/// The same for whole sentences.
+using Sentence = std::array<char, 2 * kTextMax>;
 
 /// An IPv4 prefix; address in host byte order, host bits zero.
 struct Prefix {
@@ -167,7 +169,7 @@ struct alignas(128) DataplaneStatus {
   Cell ports{0};
   Cell workers{0};
   Cell heartbeat_ns{0};  ///< Of the main thread, monotonic; also beats while it starts.
-  std::array<Text, 4>
+  std::array<Sentence, 4>
       message{};  ///< [0] why kFailed; others: warnings of the start. Written before `phase`, then constant.
   struct Port {
     Cell rx_queues{0}, tx_queues{0}, mtu{0},

@@ -90,6 +90,8 @@ TEST_CASE("control starts gannetd, says how it is everywhere, and stops it on re
   REQUIRE_FALSE(std::filesystem::exists(rack.paths.shared()));
   REQUIRE_FALSE(std::filesystem::exists(rack.paths.socket()));
   REQUIRE(rack.ctl({"status"}).code == 3);
+  REQUIRE(rack.status()["state"] == "not running");
+  REQUIRE(rack.status()["dataplane"]["alive"] == false);
   REQUIRE(rack.ctl({"stop"}).code == 3);
 }
 
@@ -193,6 +195,13 @@ TEST_CASE("control may be killed: gannetd serves on, figures can be read, and th
   REQUIRE(::kill(pid, SIGKILL) == 0);
   REQUIRE(eventually([&] { return rack.dataplane_pid() != 0 && rack.dataplane_pid() != pid; }));
   REQUIRE(rack.reaches("serving"));
+  REQUIRE(rack.status()["dataplane"]["crashes"] == 1);
+
+  rack.signal_control(SIGKILL);  // And again: the next control goes on counting where this one was.
+  REQUIRE(rack.wait_control().code == 128 + SIGKILL);
+  rack.start_control();
+  REQUIRE(eventually([&] { return rack.status()["control"].value("alive", false); }));
+  REQUIRE(rack.status()["dataplane"]["crashes"] == 1);
   REQUIRE(rack.ctl({"stop"}).code == 0);
   REQUIRE(rack.wait_control().code == 0);
 }
@@ -255,7 +264,7 @@ TEST_CASE("live keys are applied at once, others wait for a restart, a faulty fi
 TEST_CASE("a stuck worker is told by everybody, and gannetd restarted only where that is wished",
           "[control][process]") {
   Rack rack;
-  rack.configure("stuck_after_ms = 200");
+  rack.configure("stuck_after_ms = 500");
   rack.order("stick 0");
   rack.start_control();
   REQUIRE(rack.reaches("stuck"));
@@ -270,10 +279,10 @@ TEST_CASE("a stuck worker is told by everybody, and gannetd restarted only where
   REQUIRE(code == 503);
   REQUIRE(rack.status()["dataplane"]["starts"] == 1);
   rack.order("");
-  rack.configure("stuck_after_ms = 200\nrestart_when_stuck = true");
+  rack.configure("stuck_after_ms = 500\nrestart_when_stuck = true");
   REQUIRE(rack.ctl({"config", "apply"}).code == 0);
   REQUIRE(rack.reaches("serving"));
-  REQUIRE(rack.status()["dataplane"]["starts"] == 2);
+  REQUIRE(rack.status()["dataplane"]["starts"] >= 2);
 }
 
 TEST_CASE("a gannetd that needs long to start is not ready, and not unhealthy", "[control][process]") {

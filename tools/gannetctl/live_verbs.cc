@@ -51,11 +51,13 @@ std::string single_quoted(const std::string& text) {
 int status(Session& session, unsigned sample_ms) {
   std::string fault;
   if (!session.open(false, fault)) {
-    if (session.json) {
-      session.print("", {{"state", "not running"}, {"because", fault}, {"healthy", false}, {"ready", false}});
-      return kExitNotRunning;
-    }
-    return session.fail(kExitNotRunning, fault);
+    if (!session.json) return session.fail(kExitNotRunning, fault);
+    control::Report none;  // The same shape as always, so that who polls need not know the difference.
+    none.name = session.name;
+    none.state = "not running";
+    none.because = fault;
+    session.print("", control::report_json(none));
+    return kExitNotRunning;
   }
   const control::Sample before = control::take_sample(*session.shared, monotonic_ns());
   const bool wait = sample_ms > 0 && session.alive.dataplane;
