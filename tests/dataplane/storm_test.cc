@@ -54,7 +54,7 @@ TEST_CASE("a storm of malformed requests changes no books and starves nobody", "
                         .payload(payload)
                         .frame();
       if (random() % 10 == 0) frame[random() % frame.size()] = static_cast<std::byte>(random());
-      if (random() % 20 == 0) frame.resize(random() % (frame.size() + 1));
+      if (random() % 20 == 0) frame.resize(random() % frame.size() + 1);
       appliance.deliver(frame, static_cast<std::uint32_t>(random() % queues));
     }
     for (std::uint32_t k = 0; k < workers; ++k)
