@@ -134,14 +134,14 @@ void Host::allow(std::span<const Ipv4Prefix> prefixes) noexcept {
   if (prefixes.empty()) allowed_[allowed_count_++] = {subnet_.mask(), subnet_.address.value & subnet_.mask()};
 }
 
-bool Host::is_allowed(Ipv4 source) const noexcept {
+inline bool Host::is_allowed(Ipv4 source) const noexcept {
   for (std::uint32_t i = 0; i < allowed_count_; ++i)
     if ((source.value & allowed_[i].mask) == allowed_[i].value) return true;
   return false;
 }
 
 /// RFC 1122 section 3.2.1.3: a host's own unicast address, and here not ours either.
-bool Host::is_possible_source(Ipv4 source) const noexcept {
+inline bool Host::is_possible_source(Ipv4 source) const noexcept {
   return source.is_unicast() && source != config_.address && source != subnet_first_ && source != subnet_last_;
 }
 

@@ -108,6 +108,7 @@ std::vector<Case> cases() {
       {"ARP whose sender address is multicast", Drop::kArp, with(arp_request(kPeer, kUs), 28, 224)},
       {"ARP whose sender is the subnet's broadcast", Drop::kArp, with(arp_request(kPeer, kUs), 31, 255)},
       {"an IP datagram too short for ICMP", Drop::kIcmp, ip_packet(kPeer, kUs, 1).payload("1234567").padded()},
+      {"a ping of seven bytes", Drop::kIcmp, ip_packet(kPeer, kUs, 1).payload(as_bytes({"\x08\0\xf7\xff\0\0\0", 7}))},
       {"a ping's reply", Drop::kIcmp, echo_reply(kPeer, kUs, 1, 1)},
       {"a timestamp request", Drop::kIcmp, echo_request(kPeer, kUs, 1, 1).icmp_type(13, 0)},
       {"a ping with a code", Drop::kIcmp, echo_request(kPeer, kUs, 1, 1).icmp_type(8, 1)},
