@@ -111,6 +111,34 @@ TEST_CASE("of two items used alike the smaller stays", "[storage][eviction]") {
   REQUIRE(small > large);
 }
 
+TEST_CASE("what was used often outlives, unused, what was used once, and goes in the end", "[storage][eviction]") {
+  TestShard shard(1 << 20, {.segment_bytes = 16 * 1024});
+  for (int i = 0; i < 50; ++i) {
+    REQUIRE(shard.put("often" + std::to_string(i), value_of(1, 1, 100)) == StoreStatus::kStored);
+    REQUIRE(shard.put("once" + std::to_string(i), value_of(1, 1, 100)) == StoreStatus::kStored);
+    for (int use = 0; use < 12; ++use) (void)shard.get("often" + std::to_string(i));
+    (void)shard.get("once" + std::to_string(i));
+  }
+  // An ERASE with a CAS nobody has asks whether an item is there without using it.
+  const auto there = [&](const std::string& kind) {
+    int count = 0;
+    for (int i = 0; i < 50; ++i) count += shard.erase(kind + std::to_string(i), kStart, 1) == StoreStatus::kExists;
+    return count;
+  };
+  int next = 0;
+  const auto rotate = [&] {  // Some 7,000 items of this size are all of memory.
+    for (int i = 0; i < 8000; ++i)
+      REQUIRE(shard.put("f" + std::to_string(next++), value_of(2, 2, 100)) == StoreStatus::kStored);
+  };
+  rotate();
+  rotate();
+  CHECK(there("often") == 50);
+  CHECK(there("once") == 0);
+  for (int i = 0; i < 6; ++i) rotate();
+  CHECK(there("often") == 0);
+  REQUIRE(shard.audit() == "");
+}
+
 TEST_CASE("memory that updates left dead is compacted without evicting anything", "[storage][eviction]") {
   TestShard shard(1 << 20, {.segment_bytes = 16 * 1024});
   constexpr int kKeys = 2500;  // Of 150 bytes: about 40 % of memory.
