@@ -51,6 +51,19 @@ TEST_CASE("no carry is lost in bytes of all ones", "[nicpipe][checksum]") {
   }
 }
 
+TEST_CASE("folding adds back every carry", "[nicpipe][checksum]") {
+  REQUIRE(fold(0) == 0);
+  REQUIRE(fold(0x1'ffff) == 1);
+  REQUIRE(fold(0xffff'ffff) == 0xffff);
+  REQUIRE(fold(0x1'ffff'ffff) == 1);
+  REQUIRE(fold(0xffff'ffff'ffff'ffff) == 0xffff);
+  std::mt19937_64 random(6);
+  for (int i = 0; i < 5000; ++i) {
+    const Sum sum = random() >> random() % 64;
+    if (!same_sum(fold(sum), static_cast<std::uint16_t>(sum % 0xffff))) FAIL(sum);
+  }
+}
+
 TEST_CASE("a sum may be made in pieces, also when a piece begins at an odd offset", "[nicpipe][checksum]") {
   std::mt19937 random(4);
   std::vector<std::byte> memory(2000);
