@@ -10,6 +10,10 @@ namespace {
 constexpr char kDigits[] = "0123456789abcdefghijklmnopqrstuv";  // Base 32: five bits a digit.
 constexpr std::uint32_t kNonceBytes = 8;                        // Of a varying value that is long enough to carry one.
 
+bool same(Bytes value, const std::byte* expected) noexcept {
+  return value.empty() || std::memcmp(value.data(), expected, value.size()) == 0;
+}
+
 }  // namespace
 
 std::uint32_t Keyspace::key_bytes_min(std::uint64_t keys) noexcept {
@@ -41,7 +45,8 @@ std::uint32_t Keyspace::value_bytes(std::uint32_t index, std::uint32_t nonce) co
 }
 
 void Keyspace::write_value(std::uint32_t index, std::uint32_t nonce, std::byte* out) const noexcept {
-  std::uint32_t bytes = value_bytes(index, nonce);
+  const std::uint32_t bytes = value_bytes(index, nonce);
+  if (bytes == 0) return;
   if (!options_.varying || bytes < kNonceBytes) {
     std::memcpy(out, pattern(bits(index, 0)), bytes);
     return;
@@ -52,18 +57,16 @@ void Keyspace::write_value(std::uint32_t index, std::uint32_t nonce, std::byte* 
 
 bool Keyspace::is_right(std::uint32_t index, Bytes value) const noexcept {
   if (!options_.varying) {
-    return value.size() == value_bytes(index, 0) &&
-           std::memcmp(value.data(), pattern(bits(index, 0)), value.size()) == 0;
+    return value.size() == value_bytes(index, 0) && same(value, pattern(bits(index, 0)));
   }
   if (value.size() < kNonceBytes) {
-    return value.size() >= options_.value_bytes.min() &&
-           std::memcmp(value.data(), pattern(bits(index, 0)), value.size()) == 0;
+    return value.size() >= options_.value_bytes.min() && same(value, pattern(bits(index, 0)));
   }
   const auto nonce = load_raw<std::uint64_t>(value.data());
   if (nonce > 0xffffffff) return false;
   const auto short_nonce = static_cast<std::uint32_t>(nonce);
   return value.size() == value_bytes(index, short_nonce) &&
-         std::memcmp(value.data() + kNonceBytes, pattern(bits(index, short_nonce)), value.size() - kNonceBytes) == 0;
+         same(value.subspan(kNonceBytes), pattern(bits(index, short_nonce)));
 }
 
 }  // namespace gannet::load
