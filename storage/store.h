@@ -40,11 +40,11 @@ enum class FindStatus : std::uint8_t {
 /// Answers of everything that changes an item.
 enum class StoreStatus : std::uint8_t {
   kStored,
-  kNotFound,   ///< No live item under the key where one is needed.
-  kExists,     ///< A live item is there where none may be, or its CAS is another.
-  kNotStored,  ///< concat: the joined item would be too large.
-  kTooLarge,   ///< Header, flags, key and value together exceed item_bytes_max(). For a set the old item is gone (as
-              ///< memcached does); nothing else changed.
+  kNotFound,    ///< No live item under the key where one is needed.
+  kExists,      ///< A live item is there where none may be, or its CAS is another.
+  kNotStored,   ///< concat: the joined item would be too large.
+  kTooLarge,    ///< Header, flags, key and value together exceed item_bytes_max(). For a set the old item is gone (as
+                ///< memcached does); nothing else changed.
   kNotNumeric,  ///< arithmetic: the value is not a decimal unsigned 64-bit number.
   kNoMemory,    ///< Nothing could be evicted (every segment pinned or reserved). Nothing changed.
 };
@@ -75,7 +75,7 @@ struct ArithmeticRequest {
   std::uint64_t delta = 0;
   bool decrement = false;  ///< Decrement stops at 0; increment wraps at 2^64.
   bool create = false;     ///< Absent: store `initial` as decimal text with `expires_at`, whatever `cas` says (as
-                        ///< memcached does); otherwise absent is kNotFound.
+                           ///< memcached does); otherwise absent is kNotFound.
   std::uint64_t initial = 0;
   UnixSeconds expires_at = kNever;
   std::uint64_t cas = 0;

@@ -1,5 +1,5 @@
-/// MUST checks: our own mistakes. They stay on in release, print both values and abort. A peer's mistake is never one of these:
-/// it is a status or a counted drop.
+/// MUST checks: our own mistakes. They stay on in release, print both values and abort. A peer's mistake is never one
+/// of these: it is a status or a counted drop.
 #pragma once
 
 #include <cinttypes>
@@ -29,26 +29,27 @@ template <class T>
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void must_failed(const char* file, int line, const char* what,
                                                                std::intmax_t left, std::intmax_t right) noexcept {
-  std::fprintf(stderr, "%s:%d: MUST failed: %s (left %" PRIdMAX ", right %" PRIdMAX ")\n", file, line, what, left, right);
+  std::fprintf(stderr, "%s:%d: MUST failed: %s (left %" PRIdMAX ", right %" PRIdMAX ")\n", file, line, what, left,
+               right);
   std::abort();
 }
 
 }  // namespace gannet::detail
 
-#define MUST(condition)                                                            \
-  do {                                                                             \
-    if (!(condition)) [[unlikely]]                                                 \
-      ::gannet::detail::must_failed(__FILE__, __LINE__, #condition);               \
+#define MUST(condition)                                              \
+  do {                                                               \
+    if (!(condition)) [[unlikely]]                                   \
+      ::gannet::detail::must_failed(__FILE__, __LINE__, #condition); \
   } while (false)
 
-#define GANNET_MUST_COMPARE(left, op, right)                                                                    \
-  do {                                                                                                          \
-    const auto& must_left = (left);                                                                             \
-    const auto& must_right = (right);                                                                           \
-    if (!(must_left op must_right)) [[unlikely]]                                                                \
-      ::gannet::detail::must_failed(__FILE__, __LINE__, #left " " #op " " #right,                               \
-                                    ::gannet::detail::must_value(must_left),                                    \
-                                    ::gannet::detail::must_value(must_right));                                  \
+#define GANNET_MUST_COMPARE(left, op, right)                                      \
+  do {                                                                            \
+    const auto& must_left = (left);                                               \
+    const auto& must_right = (right);                                             \
+    if (!(must_left op must_right)) [[unlikely]]                                  \
+      ::gannet::detail::must_failed(__FILE__, __LINE__, #left " " #op " " #right, \
+                                    ::gannet::detail::must_value(must_left),      \
+                                    ::gannet::detail::must_value(must_right));    \
   } while (false)
 
 #define MUST_EQ(left, right) GANNET_MUST_COMPARE(left, ==, right)

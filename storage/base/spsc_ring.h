@@ -1,6 +1,6 @@
 /// A bounded single-producer single-consumer ring of small trivially copyable values, moved in bursts.
-/// Memory order: the producer publishes with release on `tail_`, the consumer frees with release on `head_`; each side keeps a stale copy
-/// of the other's counter on its own line, so that a burst costs one shared line at most.
+/// Memory order: the producer publishes with release on `tail_`, the consumer frees with release on `head_`; each side
+/// keeps a stale copy of the other's counter on its own line, so that a burst costs one shared line at most.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@
 namespace gannet {
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 class SpscRing {
  public:
   /// `slots`: a power of two, 2..2^31. Allocates here and nowhere else.

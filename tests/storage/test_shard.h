@@ -15,7 +15,8 @@ namespace gannet::storage::testing {
 class TestShard {
  public:
   explicit TestShard(std::size_t bytes = 1 << 20, ShardOptions options = {.segment_bytes = 16 * 1024})
-      : memory_(static_cast<std::byte*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096)), &std::free), bytes_(bytes) {
+      : memory_(static_cast<std::byte*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096)), &std::free),
+        bytes_(bytes) {
     if (options.now == 0) options.now = kStart;
     std::string why;
     shard_ = Shard::format({memory_.get(), bytes}, options, why);
