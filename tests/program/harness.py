@@ -71,9 +71,10 @@ class Place:
         self.namespace, self.gannetd, self.load, self.hugepages = namespace, gannetd, load, hugepages
         self.running, self.devices = [], []
 
-    def start(self, kind="tap", workers=1, memory="64M", device="gnt0", queues=None, more=(), environment=None, join=True, source=CLIENT):
-        """gannetd on a device of `kind`, serving, the client's side up with `source`."""
-        netns("device_up", kind, self.namespace, device, f"{source}/24", queues or workers)
+    def start(self, kind="tap", workers=1, memory="64M", device="gnt0", queues=None, more=(), environment=None, make=True, source=CLIENT):
+        """gannetd on a device of `kind`, serving, the client's side up with `source`. `make` False: the device is there already."""
+        if make:
+            netns("device_up", kind, self.namespace, device, f"{source}/24", queues or workers)
         self.devices.append((kind, device))
         words = ["--dev", f"{kind}:{device}", "--address", f"{APPLIANCE}/24"]
         if queues:
@@ -81,8 +82,7 @@ class Place:
         words += ["--workers", str(workers), "--memory", memory, *([] if self.hugepages else ["--no-huge"]), *more]
         appliance = self.launch(words, environment)
         appliance.wait_for_log("msg=serving")
-        if join:
-            netns("device_join", kind, self.namespace, device, f"{source}/24")
+        netns("device_join", kind, self.namespace, device, f"{source}/24")
         return appliance
 
     def launch(self, words, environment=None):
