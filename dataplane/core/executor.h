@@ -73,12 +73,14 @@ inline void count_refusal(abi::WorkerCounters& counters, memcache::Status status
 }  // namespace detail
 
 /// One shard's executor. Cheap to make; holds references only.
-template <storage::Store S>
+template <class S>
 class Executor {
  public:
   /// `answer_bytes_max`: largest value told; 0: any.
   Executor(S& shard, abi::WorkerCounters& counters, UnixSeconds now, const abi::LiveConfig& live) noexcept
-      : shard_(shard), counters_(counters), now_(now), live_(live) {}
+      : shard_(shard), counters_(counters), now_(now), live_(live) {
+    static_assert(storage::Store<S>);
+  }
 
   /// Executes `request` (parsed kOk, any action but kStat, which is its caller's) and describes the answer. `answer` is
   /// fresh but for opcode and opaque. A value found is not pinned: use it before the store changes.

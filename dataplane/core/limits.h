@@ -9,6 +9,8 @@ namespace gannet::dataplane {
 /// Requests that go through the stages together: enough that one item's cache miss hides behind the others' work.
 inline constexpr std::uint32_t kStageJobsMax = 32;
 
+inline constexpr std::size_t kLineBytes = 64;
+
 /// Packets with requests not yet executed. Received frames may fill half of it, packets from other workers the whole.
 inline constexpr std::uint32_t kBacklogPackets = 256;
 inline constexpr std::uint32_t kBacklogReceived = kBacklogPackets / 2;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/abi/shared.h"
+#include "dataplane/core/answer.h"
 #include "dataplane/core/backlog.h"
 #include "dataplane/core/group.h"
 #include "dataplane/core/job.h"
@@ -25,6 +26,9 @@ class Shard;
 }
 
 namespace gannet::dataplane {
+
+template <class S>
+class Executor;
 
 struct WorkerOptions {
   std::uint32_t index = 0;  ///< 0..group.workers()-1; worker k writes shared.worker[k].
@@ -112,6 +116,8 @@ class BasicWorker {
   void build_stage(bool starved) noexcept;
   bool build_run(Packet& packet, std::uint32_t jobs_max, bool starved, Run& run) noexcept;
   void execute_stage(Now now) noexcept;
+  [[nodiscard]] std::uint32_t find_values(std::uint32_t first, Executor<S>& executor) noexcept;
+  [[nodiscard]] bool execute_one(Job& job, Executor<S>& executor, Now now) noexcept;
   void settle_stage() noexcept;
   void record_latency(MonotonicNs done) noexcept;
   [[nodiscard]] static abi::LatencyClass latency_class_of(memcache::Action action, memcache::Status status) noexcept;
@@ -145,6 +151,7 @@ class BasicWorker {
   std::vector<std::uint32_t> travellers_count_;
 
   std::array<Job, kStageJobsMax> jobs_;
+  std::array<Answer, kStageJobsMax> answers_;  ///< Of a stage's GETs, found and not yet written.
   std::array<Run, kBacklogPackets> runs_;
   std::uint32_t jobs_count_ = 0, runs_count_ = 0;
   std::uint32_t spares_needed_ = 0;  ///< By the stage being built, at most.
