@@ -15,6 +15,7 @@
 #include "dataplane/program/plan_text.h"
 #include "dataplane/program/shared_file.h"
 #include "dataplane/program/topology.h"
+#include "dataplane/program/wish.h"
 
 using namespace gannet::dataplane;
 namespace abi = gannet::abi;
@@ -125,6 +126,53 @@ TEST_CASE("a refusal is shown in words and in JSON", "[plan]") {
   const PlanView view{machine.topology(), result, kUnknownNode, 11211};
   REQUIRE(nlohmann::json::parse(plan_as_json(view))["refusal"] == result.refusal);
   REQUIRE(plan_as_text(view).find("refused   9 workers on 1 CPU: ") != std::string::npos);
+}
+
+TEST_CASE("a configuration that cannot be started is refused before anything is touched", "[wish]") {
+  abi::StartConfig good;
+  good.ports = 1;
+  good.port[0].address = 0x0a4d0002;
+  REQUIRE(judge_start(good).empty());
+  const auto refusal = [&](auto change) {
+    abi::StartConfig bad = good;
+    change(bad);
+    return judge_start(bad);
+  };
+  using Config = abi::StartConfig;
+  REQUIRE(refusal([](Config& c) { c.workers = 0; }) == "workers.count is 0: choose 1..64.");
+  REQUIRE(refusal([](Config& c) { c.workers = 65; }) == "workers.count is 65: choose 1..64.");
+  REQUIRE(refusal([](Config& c) { c.ports = 0; }) == "0 ports are configured: write 1..4 [[port]] sections.");
+  REQUIRE(refusal([](Config& c) { c.ports = 5; }) == "5 ports are configured: write 1..4 [[port]] sections.");
+  REQUIRE(refusal([](Config& c) { c.port[0].kind = static_cast<abi::DeviceKind>(99); }).find("unknown kind") !=
+          std::string::npos);
+  for (const std::uint32_t address : {0u, 0x7f000001u, 0xe0000001u, 0xffffffffu})
+    REQUIRE(refusal([&](Config& c) { c.port[0].address = address; }).find("no unicast address") != std::string::npos);
+  REQUIRE(refusal([](Config& c) { c.port[0].prefix_bits = 0; }).find("prefix length") != std::string::npos);
+  REQUIRE(refusal([](Config& c) { c.port[0].mtu = 500; }) == "[[port]] 1 has mtu 500: choose 576..9000.");
+  REQUIRE(refusal([](Config& c) { c.port[0].vlan = 4095; }) == "[[port]] 1 has vlan 4095: choose 0..4094.");
+  REQUIRE(refusal([](Config& c) { c.udp_port = 65'535; }).find("listen.udp is 65535") != std::string::npos);
+}
+
+TEST_CASE("what is configured becomes what the planner is asked", "[wish]") {
+  const Machine machine = synthetic("pack:1 core:4 pu:1");
+  abi::StartConfig start;
+  start.workers = 3;
+  start.ports = 1;
+  start.cores.fill(-1);
+  start.cores[1] = 2;
+  start.memory_bytes = 1u << 30;
+  abi::LiveConfig live;
+  PlacementWish wish = wish_of(start, live, machine, 0);
+  REQUIRE(wish.workers == 3);
+  REQUIRE(wish.cpus == std::vector<std::int32_t>{-1, 2, -1});
+  REQUIRE(wish.nic_node == kUnknownNode);
+  REQUIRE_FALSE(wish.may_sleep);
+  REQUIRE(wish.memory_bytes == 1u << 30);
+  live.idle_sleep_us_max = 50;
+  wish = wish_of(start, live, machine, 1000u << 20);
+  REQUIRE(wish.may_sleep);
+  REQUIRE(wish.memory_bytes == 24u << 20);
+  REQUIRE(wish_of(start, live, machine, 2ull << 30).memory_bytes == 0);
 }
 
 TEST_CASE("a shared file that was made can be mapped again, by path and by descriptor", "[shared]") {
