@@ -111,6 +111,7 @@ void Index::replace(std::uint64_t hash, Location from, Location to) noexcept {
   Bucket* in = nullptr;
   std::uint64_t* const slot = slot_holding(hash, from, in);
   MUST(slot != nullptr);
+  ++withdrawals_;
   ordered_store(*slot, slot_of(hash, to));
 }
 
@@ -118,6 +119,7 @@ void Index::remove(std::uint64_t hash, Location at) noexcept {
   Bucket* in = nullptr;
   std::uint64_t* const hole = slot_holding(hash, at, in);
   MUST(hole != nullptr);
+  ++withdrawals_;
   --items_;
   if (bucket_at(bucket_number(hash))->link == 0) [[likely]] {
     ordered_store(*hole, std::uint64_t{0});

@@ -72,19 +72,25 @@ class Index {
   }
   /// Prefetches what a lookup will touch after the bucket line: the first two lines of items whose tag matches, or the
   /// overflow bucket.
-  void prefetch_items(std::uint64_t hash) const noexcept {
+  /// Gives the first of those items, 0 for none. It stays an entry of the index as long as withdrawals() stays the
+  /// same.
+  [[gnu::always_inline]] Location prefetch_items(std::uint64_t hash) const noexcept {
     const Bucket* const at = bucket(hash);
     std::uint32_t match = matches(*at, tag_of(hash));
     if (match == 0) {
       if (at->link != 0) prefetch_line(overflow_at(at->link));
-      return;
+      return 0;
     }
-    for (; match != 0; match &= match - 1) {
-      const std::byte* const item = base_ + (at->slots[std::countr_zero(match)] & kLocationMask) * 4;
-      prefetch_line(item);
-      prefetch_line(item + 64);
+    const Location first = at->slots[std::countr_zero(match)] & kLocationMask;
+    prefetch_item(first);
+    for (match &= match - 1; match != 0; match &= match - 1) {
+      prefetch_item(at->slots[std::countr_zero(match)] & kLocationMask);
     }
+    return first;
   }
+  /// Counts the entries that went or were pointed elsewhere; starts at 1. New entries, splits and folds withdraw
+  /// nothing.
+  [[nodiscard]] std::uint64_t withdrawals() const noexcept { return withdrawals_; }
 
   /// True when insert() cannot fail for want of an overflow bucket: at least one is at hand. Otherwise ready_overflow()
   /// takes a page.
@@ -149,6 +155,10 @@ class Index {
     const std::uint32_t match = match_of(0) | match_of(1) << 2 | match_of(2) << 4 | match_of(3) << 6;
     return match & ((1u << kSlots) - 1);
   }
+  void prefetch_item(Location at) const noexcept {
+    prefetch_line(base_ + at * 4);
+    prefetch_line(base_ + at * 4 + 64);
+  }
   [[nodiscard]] static std::uint64_t slot_of(std::uint64_t hash, Location at) noexcept {
     return tag_of(hash) << kLocationBits | at;
   }
@@ -195,7 +205,7 @@ class Index {
   Store store_[2];
   bool shared_store_ = true;
   std::uint64_t overflow_head_ = 0, overflow_free_ = 0, overflow_total_ = 0;
-  std::uint64_t items_ = 0;
+  std::uint64_t items_ = 0, withdrawals_ = 1;
 };
 
 template <class HashOf>

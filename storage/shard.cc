@@ -16,10 +16,7 @@ UnixSeconds Shard::advance(UnixSeconds now) noexcept {
 }
 
 Location Shard::locate(std::uint64_t hash, Bytes key) const noexcept {
-  return index_.find(hash, [&](Location at) {
-    const ItemHeader& item = item_at(at);
-    return item.key_bytes() == key.size() && equal_bytes(item.key().data(), key.data(), key.size());
-  });
+  return index_.find(hash, [&](Location at) { return has_key(item_at(at), key); });
 }
 
 Location Shard::locate_visible(std::uint64_t hash, Bytes key) const noexcept {
@@ -51,8 +48,10 @@ void Shard::describe(Location at, ItemView& out) const noexcept {
 [[gnu::flatten]] FindStatus Shard::find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {
   check_owner();
   advance(now);
-  const Location at = locate_visible(probe.hash, key);
-  if (at == 0) return FindStatus::kMiss;
+  // What prefetch_item() found is still an entry if none was withdrawn since; then the index need not be read again.
+  Location at = probe.place;
+  if (at == 0 || probe.seen != index_.withdrawals() || !has_key(item_at(at), key)) at = locate(probe.hash, key);
+  if (at == 0 || !visible(item_at(at))) return FindStatus::kMiss;
   count_use(item_at(at));
   describe(at, out);
   return FindStatus::kHit;

@@ -76,7 +76,10 @@ class Shard {
 
   [[nodiscard]] Probe hash(Bytes key) const noexcept { return {keyed_hash(hash_key_, key)}; }
   void prefetch_bucket(Probe probe) const noexcept { index_.prefetch(probe.hash); }
-  void prefetch_item(Probe probe) const noexcept { index_.prefetch_items(probe.hash); }
+  void prefetch_item(Probe& probe) const noexcept {
+    probe.place = index_.prefetch_items(probe.hash);
+    probe.seen = index_.withdrawals();
+  }
   [[nodiscard]] FindStatus find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept;
   [[nodiscard]] bool pin(std::uint32_t segment) noexcept;
   void unpin(std::uint32_t segment) noexcept;
@@ -165,6 +168,9 @@ class Shard {
   UnixSeconds advance(UnixSeconds now) noexcept;
   [[nodiscard]] bool visible(const ItemHeader& item) const noexcept {
     return !item.expired(now_) && item.cas() >= flush_cas_;
+  }
+  [[nodiscard]] static bool has_key(const ItemHeader& item, Bytes key) noexcept {
+    return item.key_bytes() == key.size() && equal_bytes(item.key().data(), key.data(), key.size());
   }
   /// The place of the key's item, visible or not; 0 for none.
   [[nodiscard]] Location locate(std::uint64_t hash, Bytes key) const noexcept;

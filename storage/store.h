@@ -21,6 +21,10 @@ inline constexpr UnixSeconds kNever = 0;
 /// compare it across pools.
 struct Probe {
   std::uint64_t hash = 0;
+  /// The store's own notes from prefetch_item() to find(): where it looked, and at which state of its index. find() is
+  /// right without them, and with stale ones.
+  std::uint64_t place = 0;
+  std::uint64_t seen = 0;
 };
 
 /// An item where it lies. Valid until the next mutating call or tick on the store, or, once pinned, until unpin.

@@ -159,8 +159,10 @@ class ItemSet {
         number[i] = numbers.next();
         key[i].set(number[i]);
         probe[i] = shard.hash(key[i].view());
-        shard.prefetch_bucket(probe[i]);
       }
+      // A loop of its own: a prefetch whose page must be looked up first holds up what is behind it, and only what fits
+      // the reorder buffer overlaps. Between two of them there should be nothing else.
+      for (std::size_t i = 0; i < batch; ++i) shard.prefetch_bucket(probe[i]);
       for (std::size_t i = 0; i < batch; ++i) shard.prefetch_item(probe[i]);
       for (std::size_t i = 0; i < batch; ++i) {
         storage::ItemView view;

@@ -48,6 +48,7 @@ class Conformance {
       const Operation operation = script_.next(model_);
       std::string wrong = do_one(operation, now);
       if (wrong.empty() && step % 16 == 0) store_.tick(now, options_.tick_bytes);
+      if (wrong.empty()) wrong = turn_staged(now);
       if (wrong.empty() && workload_.pins) wrong = turn_pins(now);
       if (wrong.empty() && workload_.reservations) wrong = turn_reservations(now);
       if (wrong.empty() && (step + 1) % options_.audit_every == 0) wrong = audit(now);
@@ -62,6 +63,10 @@ class Conformance {
     std::uint32_t segment;
     Bytes where;
     std::string copy;
+  };
+  struct Staged {
+    std::string key;
+    storage::Probe probe;
   };
   struct Open {
     Operation operation;
@@ -139,7 +144,7 @@ class Conformance {
     using Verb = Operation::Verb;
     Answer answer;
     const Bytes key = as_bytes(o.key);
-    const storage::Probe probe = store_.hash(key);
+    storage::Probe probe = store_.hash(key);
     storage::ItemView view;
     switch (o.verb) {
       case Verb::kGet:
@@ -185,6 +190,31 @@ class Conformance {
   }
   static ItemSeen seen(const storage::ItemView& view) {
     return {std::string(as_text(view.value)), view.flags, view.expires_at, view.cas};
+  }
+
+  /// Gets whose stages lie far apart: prefetched now, found after other operations, as in a burst with writes in it.
+  /// What the store noted in the probe has to be doubted then.
+  std::string turn_staged(UnixSeconds now) {
+    if (staged_.size() < 8 && script_.one_in(3)) {
+      Staged staged{script_.next_set(model_).key, {}};
+      staged.probe = store_.hash(as_bytes(staged.key));
+      store_.prefetch_bucket(staged.probe);
+      store_.prefetch_item(staged.probe);
+      staged_.push_back(std::move(staged));
+    }
+    if (staged_.empty() || !script_.one_in(4)) return {};
+    const Staged staged = std::move(staged_.front());
+    staged_.pop_front();
+    Answer answer;
+    storage::ItemView view;
+    answer.status = StoreStatus::kNotFound;
+    if (store_.find(staged.probe, as_bytes(staged.key), now, view) == storage::FindStatus::kHit) {
+      answer.status = StoreStatus::kStored;
+      answer.item = seen(view);
+    }
+    const Operation get{Operation::Verb::kGet, staged.key, {}};
+    const std::string wrong = model_.judge(get, now, answer);
+    return wrong.empty() ? "" : "staged " + to_text(get) + ": " + wrong;
   }
 
   /// Holds some found items by pins over many operations; their bytes may never change, whatever is evicted meanwhile.
@@ -264,6 +294,7 @@ class Conformance {
   Script script_;
   Model model_;
   RunResult result_;
+  std::list<Staged> staged_;
   std::list<Pinned> pinned_;
   std::list<Open> open_;
   std::uint64_t written_ = 0;

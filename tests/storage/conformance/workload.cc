@@ -11,7 +11,9 @@ UnixSeconds Script::advance_clock() {
   if (below(1000) >= workload_.clock_per_1000) return now_;
   if (workload_.clock_runs_back && one_in(20)) return now_ -= static_cast<UnixSeconds>(1 + below(5));
   const bool leap = one_in(200);
-  return now_ += static_cast<UnixSeconds>(1 + (leap ? below(workload_.clock_step_max) : below(2)));
+  now_ += static_cast<UnixSeconds>(1 + (leap ? below(workload_.clock_step_max) : below(2)));
+  latest_ = std::max(latest_, now_);
+  return now_;
 }
 
 std::string Script::key() {
@@ -81,7 +83,8 @@ Operation Script::next(const Model& model) {
   Operation operation;
   if (below(10'000) < workload_.flush_per_10000) {
     operation.verb = Operation::Verb::kFlush;
-    operation.expires_at = one_in(2) ? 0 : static_cast<UnixSeconds>(now_ + below(4));
+    // With a clock that ran back a store may hold a second for past that is yet to come: then only "at once" is clear.
+    operation.expires_at = one_in(2) || now_ < latest_ ? 0 : static_cast<UnixSeconds>(now_ + below(4));
     return operation;
   }
   const std::uint64_t dice = below(workload_.set_weight + workload_.get_weight + workload_.other_weight);

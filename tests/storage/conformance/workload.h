@@ -50,6 +50,7 @@ class Script {
   std::mt19937_64 random_;
   std::uint32_t item_bytes_max_;
   UnixSeconds now_ = 1'795'000'000;
+  UnixSeconds latest_ = now_;
   std::uint64_t written_ = 0;
 };
 
