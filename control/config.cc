@@ -189,11 +189,11 @@ class Reader {
           line_of_key("memory.size"),
           fmt::format("memory.size = \"{}\" is not allowed; every one of {} workers needs 4MiB; write at least \"{}\"",
                       format_size(c.memory_bytes), c.workers, format_size(c.workers * (std::uint64_t{4} << 20))));
-    if (c.segment_bytes != 0 && c.item_bytes_max > c.segment_bytes / 2)
+    if (c.segment_bytes != 0 && c.item_bytes_max > c.segment_bytes)
       fault(line_of_key("memory.item_max"),
-            fmt::format("memory.item_max = \"{}\" is not allowed; it must be at most half of memory.segment = \"{}\"; "
+            fmt::format("memory.item_max = \"{}\" is not allowed; it must be at most memory.segment = \"{}\"; "
                         "write \"{}\" or \"auto\"",
-                        format_size(c.item_bytes_max), format_size(segment), format_size(segment / 2)));
+                        format_size(c.item_bytes_max), format_size(segment), format_size(segment)));
     if (!c.cores.empty() && c.cores.size() != c.workers)
       fault(line_of_key("workers.cores"),
             fmt::format(

@@ -34,7 +34,7 @@ struct Config {
   std::uint64_t memory_bytes = 1ull << 30;
   std::uint64_t page_bytes = 2ull << 20;
   std::uint32_t segment_bytes = 0;   ///< 0: the store chooses.
-  std::uint32_t item_bytes_max = 0;  ///< 0: what a segment can hold, at most 1 MiB.
+  std::uint32_t item_bytes_max = 0;  ///< 0: what a segment holds, at most 1 MiB.
   std::string memory_path;           ///< "": anonymous.
   std::uint32_t eviction = 0;        ///< 0 merge, 1 fifo.
   std::uint16_t udp = 11211;

@@ -219,7 +219,8 @@ std::vector<KeySpec> make_specs() {
        read_segment,
        [](CC c, CP) { return size_or_auto(c.segment_bytes); }},
       {{"memory.item_max", "size", "\"auto\" or \"1KiB\" to \"1MiB\"", "\"auto\"", Apply::kRestart,
-        "Largest value that is stored; \"auto\" is what a segment can hold, at most 1MiB."},
+        "Largest item that is stored, header, key and padding included; \"auto\" is what a segment holds, at most "
+        "1MiB."},
        read_item_max,
        [](CC c, CP) { return size_or_auto(c.item_bytes_max); }},
       {{"memory.path", "text", "\"\" or an absolute path of at most 127 bytes on hugetlbfs or tmpfs", "\"\"",

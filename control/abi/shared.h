@@ -96,7 +96,7 @@ struct StartConfig {
   std::uint64_t memory_bytes = 0;       ///< Of the item store, all workers together.
   std::uint64_t page_bytes = 2u << 20;  ///< 4 KiB, 2 MiB or 1 GiB.
   std::uint32_t segment_bytes = 0;      ///< 0: chosen by the store from its memory.
-  std::uint32_t item_bytes_max = 0;     ///< 0: what a segment can hold, at most 1 MiB.
+  std::uint32_t item_bytes_max = 0;     ///< Header, key and padding included. 0: what a segment holds, at most 1 MiB.
   std::uint16_t udp_port = 11211;       ///< Worker k is also reached at udp_port + 1 + k.
   std::uint16_t tcp_port = 0;           ///< 0: no TCP.
   std::uint32_t start_count = 0;        ///< Which start of gannetd this is since the file was made, from 1.

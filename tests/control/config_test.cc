@@ -220,9 +220,9 @@ TEST_CASE("every bad value is answered with file, line, key, value and what is a
        "smaller segment or \"auto\""},
       {"[workers]\ncount = 8\n[memory]\nsize = \"16MiB\"",
        "g.toml:7: memory.size = \"16MiB\" is not allowed; every one of 8 workers needs 4MiB; write at least \"32MiB\""},
-      {"[memory]\nsegment = \"64KiB\"\nitem_max = \"64KiB\"",
-       "g.toml:6: memory.item_max = \"64KiB\" is not allowed; it must be at most half of memory.segment = \"64KiB\"; "
-       "write \"32KiB\" or \"auto\""},
+      {"[memory]\nsegment = \"64KiB\"\nitem_max = \"65KiB\"",
+       "g.toml:6: memory.item_max = \"65KiB\" is not allowed; it must be at most memory.segment = \"64KiB\"; "
+       "write \"64KiB\" or \"auto\""},
       {"[memory]\npath = \"relative\"",
        "g.toml:5: memory.path = \"relative\" is not allowed; it must be \"\" or an absolute path of at most 127 bytes "
        "on hugetlbfs or tmpfs"},
