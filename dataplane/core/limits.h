@@ -46,7 +46,7 @@ inline constexpr std::size_t kStatBytes = 64 * 1024;
 inline constexpr std::size_t kDatagramBytesMax = 1400;
 
 /// A value of at least this size leaves straight from its segment where the device gathers. Measured by
-/// bench/dataplane/reply_bench.cc.
+/// bench/dataplane/parts_bench.cc.
 inline constexpr std::uint32_t kPointBytesMin = 1024;
 
 /// How often the store works in the background and how much it may walk each time.

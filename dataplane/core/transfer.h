@@ -41,7 +41,7 @@ class TransferTable {
  public:
   TransferTable()
       : transfers_(std::make_unique<Transfer[]>(kTransfersMax)),
-        stat_bytes_(std::make_unique<std::byte[]>(kStatBuffers * kStatBytes)) {}
+        stat_bytes_(std::make_unique_for_overwrite<std::byte[]>(kStatBuffers * kStatBytes)) {}
 
   [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
   [[nodiscard]] bool full() const noexcept { return count_ == kTransfersMax; }

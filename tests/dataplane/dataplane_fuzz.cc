@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Appliance appliance({.workers = workers,
                        .multi_segment = (shape & 4) != 0,
                        .release_at_once = (shape & 8) != 0,
-                       .shard_bytes = 1u << 20,
+                       .shard_bytes = 512u << 10,
                        .buffers = 200,
                        .spares = 16,
                        .queues = (shape & 16) != 0 ? 1u : 0u});

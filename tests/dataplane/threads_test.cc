@@ -57,10 +57,11 @@ TEST_CASE("workers on threads answer every request once, with the right value", 
       }
     });
   }
-  // What is lost to a full ring takes its datagram's other requests with it, so the end is when nothing moves any more.
+  // What is lost to a full ring takes its datagram's other requests with it, so the end is when nothing moves any more;
+  // and a worker that never starts moving is a failure, not a wait.
   gannet::abi::LiveConfig live;
   std::uint64_t last = 0;
-  for (int still = 0; still < 20;) {
+  for (int still = 0, waits = 0; still < 20 && waits < 3000; ++waits) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     gannet::abi::publish_config(appliance.shared().config, live);  // Configuration changes while they serve.
     const std::uint64_t moved = appliance.sum(&Counters::answers) + appliance.sum(&Counters::answer_datagrams) +
@@ -71,6 +72,7 @@ TEST_CASE("workers on threads answer every request once, with the right value", 
   stop.store(true);
   for (std::thread& thread : threads) thread.join();
   for (std::uint32_t k = 0; k < workers; ++k) appliance.shard(k).bind_owner();
+  REQUIRE(last > 0);
   appliance.settle();
 
   std::uint32_t small = 0, large = 0;
