@@ -76,7 +76,7 @@ def verdict(state, workers, clients_failed):
         ("no pin, no reservation left", stats["pins"] == 0 and stats["reservations"] == 0, f"{stats['pins']}, {stats['reservations']}"),
         ("every packet buffer came back", "never came back" not in log and "msg=stopped" in log, "said by gannetd when it closed its ports"),
         ("the audit of every shard is clean", len(clean) == len(audits) == workers, f"{len(clean)} of {workers} shards"),
-        ("gannetd ran through", log.count('event="started gannetd"') == 1, "one start, no crash"),
+        ("gannetd ran through", log.count('msg="started gannetd"') == 1, "one start, no crash"),
     ]
     for what, holds, detail in lines:
         print(f"  {'holds ' if holds else 'BROKEN'}  {what}: {detail}")

@@ -165,13 +165,13 @@ def two_workers_agree_with_the_model_on_af_xdp(place):
 
 
 def loaded_over_a_socket(place, kind, peer, workers):
-    """gannet-load drives gannetd through a socket device: every answer compared, none lost."""
+    """gannet-load drives gannetd through a socket device: every answer compared, none lost. Two seconds of it, because the link is looked at once a second."""
     path = f"/run/gannet-test-{os.getpid()}.sock"
     appliance = place.launch(["--dev", f"{kind}:{path}", "--address", f"{APPLIANCE}/24", "--workers", str(workers), "--memory", "64M"])
     appliance.wait_for_log("msg=serving")
     try:
         load = subprocess.run([place.load, "--dpdk", f"{peer}:{path}", "--queues", str(workers), "--source", f"{CLIENT}/24", "--target",
-                               APPLIANCE, "--keys", "2000", "--requests", "50000", "--timeout-ms", "3000", "--no-progress", "--json"],
+                               APPLIANCE, "--keys", "2000", "--requests", "50000", "--rate", "25000", "--timeout-ms", "3000", "--no-progress", "--json"],
                               capture_output=True, text=True, timeout=60)
         assert load.returncode == 0, f"gannet-load: {load.returncode}\n{load.stdout}\n{load.stderr}"
         total = json.loads(load.stdout)["total"]
