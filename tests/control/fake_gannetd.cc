@@ -65,7 +65,7 @@ void serve_once(Shared& shared, std::uint64_t now, bool stuck) {
     bump(block.counters.cmd_set, 20);
     bump(block.counters.drop_udp_checksum);
     bump(block.latency.buckets[0][latency_bucket(2'000)], 99);
-    bump(block.latency.buckets[0][latency_bucket(50'000)], 1);
+    bump(block.latency.buckets[0][latency_bucket(65'536)], 1);
     block.gauges.heartbeat_ns.store(now);
   }
   shared.dataplane.heartbeat_ns.store(now);
