@@ -46,6 +46,7 @@ def flatten(stats):
 def verdict(state, workers, clients_failed):
     sizes, batch, noise = (json.loads((state / name).read_text()) for name in ("sizes.json", "batch.json", "noise.json"))
     stats = flatten(json.loads((state / "stats.json").read_text()))
+    life = json.loads((state / "status.json").read_text())["dataplane"]
     log = (state / "log").read_text()
     drops = {name: value for name, value in stats.items() if (name.startswith("drop_") or name == "tx_refused") and value}
     kernel = kernel_drops(state)
@@ -76,7 +77,7 @@ def verdict(state, workers, clients_failed):
         ("no pin, no reservation left", stats["pins"] == 0 and stats["reservations"] == 0, f"{stats['pins']}, {stats['reservations']}"),
         ("every packet buffer came back", "never came back" not in log and "msg=stopped" in log, "said by gannetd when it closed its ports"),
         ("the audit of every shard is clean", len(clean) == len(audits) == workers, f"{len(clean)} of {workers} shards"),
-        ("gannetd ran through", log.count('msg="started gannetd"') == 1, "one start, no crash"),
+        ("gannetd ran through", (life["starts"], life["crashes"]) == (1, 0), f"{life['starts']} start, {life['crashes']} crashes"),
     ]
     for what, holds, detail in lines:
         print(f"  {'holds ' if holds else 'BROKEN'}  {what}: {detail}")

@@ -22,10 +22,12 @@ take_away() {
 }
 trap take_away EXIT
 mkdir -p "$state"
+exec {lock}>"$state/lock"
+flock -w 60 "$lock" || { echo "FAILED: another foreign_client test is at work"; exit 1; }
 hugepages_add foreign 320 || { echo "SKIPPED: 320 MiB of hugepages are not to be had"; exit 77; }
 netns_up "$ns"
 appliance_config "$state" tap:foreign0 10.77.0.2/24 2 64
-appliance_start "$ns" "$state" 60
+appliance_start "$ns" "$state" 60 {lock}>&-
 device_join tap "$ns" foreign0 10.77.0.1/24
 
 # read_back NAME...: each name with the value's MD5 sum, or "absent".
