@@ -65,6 +65,7 @@ endfunction()
 
 # gannet_test(<name> SOURCES ... [DEPENDS room ...] [LINK lib ...] [LABELS needs-hugepages ...] [TIMEOUT s])  a Catch2 program, one ctest entry.
 # A test that needs more than a plain user on a plain machine says so with labels needs-root, needs-hugepages, needs-netns, needs-dpdk.
+# A test that starts threads has the label threads: those are what tools/check builds and runs under the thread sanitizer.
 function(gannet_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LINK;LABELS" ${ARGN})
   if(NOT TARGET gannet_catch_main)
