@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "control/metrics.h"
@@ -38,6 +40,7 @@ Report Sampler::report(const abi::Shared& shared, Alive alive) const {
 struct HttpServer::Inside {
   httplib::Server server;
   std::thread thread;
+  std::atomic<bool> ended{false};
 };
 
 HttpServer::HttpServer() : inside_(std::make_unique<Inside>()) {}
@@ -91,7 +94,13 @@ void HttpServer::serve(const abi::Shared& shared, const Sampler& sampler) {
   server.Get("/", [report](const httplib::Request&, httplib::Response& response) {
     response.set_content(report_text(report()) + "\n/healthz /readyz /status /metrics\n", kPlain);
   });
-  inside_->thread = std::thread([&server] { server.listen_after_bind(); });
+  inside_->thread = std::thread([inside = inside_.get()] {
+    inside->server.listen_after_bind();
+    inside->ended.store(true);
+  });
+  // The library's stop() does nothing to a server that does not run yet: a gannetd that fails at once would have us
+  // wait for this thread for ever.
+  while (!server.is_running() && !inside_->ended.load()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 }  // namespace gannet::control

@@ -114,7 +114,9 @@ int main(int argc, char** argv) {
   serve_once(shared, now_ns(), false);
   shared.dataplane.phase.store(static_cast<std::uint64_t>(Phase::kServing), std::memory_order_release);
   const bool deaf = orders.contains("deaf");
+  constexpr std::uint64_t kLifeMs = 60'000;  // A test that lost sight of it shall not leave it behind for good.
   while (deaf || (asked == 0 && shared.dataplane.stop_requested.load() == 0)) {
+    if (age_ms() >= kLifeMs) return 96;
     if (age_ms() >= order_ms("crash")) std::abort();
     if (age_ms() >= order_ms("leave")) return 0;
     serve_once(shared, now_ns(), age_ms() >= order_ms("stick"));
