@@ -13,9 +13,11 @@ namespace gannet::nicpipe {
 
 /// What a port can do for us; probed at start, never required.
 struct Capabilities {
-  bool rx_checksum = false;      ///< kRx*Checksum* flags are filled.
-  bool tx_ip_checksum = false;   ///< kTxIpChecksum is honoured.
-  bool tx_udp_checksum = false;  ///< kTxUdpChecksum is honoured.
+  bool rx_checksum = false;       ///< kRx*Checksum* flags are filled.
+  bool tx_ip_checksum = false;    ///< kTxIpChecksum is honoured.
+  bool tx_udp_checksum = false;   ///< kTxUdpChecksum is honoured.
+  bool tx_tcp_checksum = false;   ///< kTxTcpChecksum is honoured.
+  bool tcp_segmentation = false;  ///< kTxTcpSegment is honoured, for IPv4 and IPv6, up to 65535 IP bytes a frame.
   bool multi_segment = false;  ///< Packet::tail is honoured without a copy. Otherwise the application must not set it.
   bool flow_hash = false;      ///< kRxFlowHash is filled.
   std::uint16_t mtu = 1500;    ///< IP bytes a frame may carry, both ways.

@@ -71,8 +71,9 @@ inline constexpr std::size_t kRest = 4;      ///< 4 bytes: identifier and sequen
 inline constexpr std::size_t kHeaderBytes = 8;
 inline constexpr std::size_t kQuotedBytes =
     8;  ///< Of the offending datagram's payload, behind its IP header, in an error message.
-inline constexpr std::uint8_t kEchoReply = 0, kUnreachable = 3, kEchoRequest = 8;
-inline constexpr std::uint8_t kPortUnreachable = 3;  ///< Code of kUnreachable.
+inline constexpr std::uint8_t kEchoReply = 0, kUnreachable = 3, kEchoRequest = 8, kTimeExceeded = 11,
+                              kParameterProblem = 12;
+inline constexpr std::uint8_t kPortUnreachable = 3, kFragmentationNeeded = 4;  ///< Codes of kUnreachable.
 }  // namespace icmp
 
 /// RFC 768.
@@ -84,5 +85,23 @@ inline constexpr std::size_t kChecksum =
     6;  ///< 2 bytes, over pseudo-header, header and payload; 0: the sender made none.
 inline constexpr std::size_t kHeaderBytes = 8;
 }  // namespace udp
+
+/// RFC 9293 section 3.1.
+namespace tcp {
+inline constexpr std::size_t kSourcePort = 0;       ///< 2 bytes.
+inline constexpr std::size_t kDestinationPort = 2;  ///< 2 bytes.
+inline constexpr std::size_t kSequence = 4;         ///< 4 bytes.
+inline constexpr std::size_t kAcknowledgement = 8;  ///< 4 bytes.
+inline constexpr std::size_t kOffset = 12;       ///< 1 byte: header length in 4-byte words, 5..15, in the upper half.
+inline constexpr std::size_t kFlags = 13;        ///< 1 byte, bits below.
+inline constexpr std::size_t kWindow = 14;       ///< 2 bytes.
+inline constexpr std::size_t kChecksum = 16;     ///< 2 bytes, over pseudo-header, header and payload.
+inline constexpr std::size_t kUrgent = 18;       ///< 2 bytes.
+inline constexpr std::size_t kHeaderBytes = 20;  ///< Without options.
+inline constexpr std::size_t kHeaderBytesMax = 60;
+inline constexpr std::uint8_t kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg = 32, kEce = 64, kCwr = 128;
+inline constexpr std::uint8_t kOptionEnd = 0, kOptionNop = 1, kOptionMss = 2, kOptionWindowScale = 3,
+                              kOptionSackPermitted = 4, kOptionSack = 5, kOptionTimestamps = 8;
+}  // namespace tcp
 
 }  // namespace gannet::nicpipe::wire

@@ -97,6 +97,10 @@ std::string_view to_text(Verdict verdict) noexcept {
       return "echo_reply";
     case Verdict::kUnreachable:
       return "unreachable";
+    case Verdict::kTcp:
+      return "tcp";
+    case Verdict::kTcpError:
+      return "tcp_error";
   }
   return "?";
 }
@@ -203,6 +207,8 @@ Verdict Host::receive(Packet& packet, Now now, Drop& why) noexcept {
   if ((load_raw<std::uint16_t>(ip + wire::ipv4::kFragment) & raw(wire::ipv4::kAnyFragment)) != 0) [[unlikely]]
     return drop(Drop::kIpFragment, why);
   if (ip[wire::ipv4::kProtocol] != std::byte{wire::ipv4::kProtocolUdp}) [[unlikely]] {
+    if (ip[wire::ipv4::kProtocol] == std::byte{wire::ipv4::kProtocolTcp} && config_.tcp)
+      return receive_tcp(packet, total_bytes, source, why);
     if (ip[wire::ipv4::kProtocol] != std::byte{wire::ipv4::kProtocolIcmp}) return drop(Drop::kIpProtocol, why);
     return receive_icmp(packet, total_bytes, now, why);
   }
@@ -274,10 +280,40 @@ Verdict Host::receive_arp(Packet& packet, Now now, Drop& why) noexcept {
   return Verdict::kArpReply;
 }
 
+Verdict Host::receive_tcp(Packet& packet, std::size_t ip_bytes, Ipv4 source, Drop& why) noexcept {
+  if (!is_allowed(source)) return drop(Drop::kSourceRefused, why);
+  const std::size_t bytes = packet.l2_bytes + ip_bytes;
+  if (bytes != packet.bytes) set_bytes(packet, bytes);
+  if (packet.l3_bytes != wire::ipv4::kHeaderBytes) cut_options(packet);
+  return Verdict::kTcp;
+}
+
+/// Whether a whole ICMP message of `bytes` is an error about a TCP segment that `own` sent: type, quoted IP header, and
+/// the 8 bytes behind it (RFC 792).
+static bool is_tcp_error(const std::byte* icmp, std::size_t bytes, Ipv4 own) noexcept {
+  const auto type = static_cast<std::uint8_t>(icmp[wire::icmp::kType]);
+  if (type != wire::icmp::kUnreachable && type != wire::icmp::kTimeExceeded && type != wire::icmp::kParameterProblem)
+    return false;
+  if (bytes < wire::icmp::kHeaderBytes + wire::ipv4::kHeaderBytes + wire::icmp::kQuotedBytes) return false;
+  const std::byte* quoted = icmp + wire::icmp::kHeaderBytes;
+  const auto version_ihl = static_cast<std::uint8_t>(quoted[wire::ipv4::kVersionIhl]);
+  const std::size_t header_bytes = std::size_t{version_ihl & 15u} * 4;
+  return version_ihl >> 4 == 4 && header_bytes >= wire::ipv4::kHeaderBytes &&
+         bytes >= wire::icmp::kHeaderBytes + header_bytes + wire::icmp::kQuotedBytes &&
+         quoted[wire::ipv4::kProtocol] == std::byte{wire::ipv4::kProtocolTcp} &&
+         load_ipv4(quoted + wire::ipv4::kSource) == own;
+}
+
 Verdict Host::receive_icmp(Packet& packet, std::size_t ip_bytes, Now now, Drop& why) noexcept {
   const std::size_t icmp_bytes = ip_bytes - packet.l3_bytes;
   const std::byte* received = packet.data + packet.l2_bytes + packet.l3_bytes;
   if (icmp_bytes < wire::icmp::kHeaderBytes) return drop(Drop::kIcmp, why);
+  if (config_.tcp && is_tcp_error(received, icmp_bytes, config_.address)) {
+    if (!is_intact(sum_bytes(received, icmp_bytes))) return drop(Drop::kIcmp, why);
+    set_bytes(packet, packet.l2_bytes + ip_bytes);
+    if (packet.l3_bytes != wire::ipv4::kHeaderBytes) cut_options(packet);
+    return Verdict::kTcpError;
+  }
   constexpr std::uint16_t kEchoRequestRaw = raw(std::uint16_t{wire::icmp::kEchoRequest} << 8);  // Type, then code 0.
   if (load_raw<std::uint16_t>(received + wire::icmp::kType) != kEchoRequestRaw) return drop(Drop::kIcmp, why);
   if (!is_intact(sum_bytes(received, icmp_bytes))) return drop(Drop::kIcmp, why);
@@ -294,8 +330,10 @@ Verdict Host::receive_icmp(Packet& packet, std::size_t ip_bytes, Now now, Drop& 
              static_cast<std::uint16_t>(wire::ipv4::kHeaderBytes + icmp_bytes), true);
   constexpr std::uint16_t kEchoReplyRaw = raw(std::uint16_t{wire::icmp::kEchoReply} << 8);
   store_raw(icmp + wire::icmp::kType, kEchoReplyRaw);
-  store_raw(icmp + wire::icmp::kChecksum,
-            updated_checksum(load_raw<std::uint16_t>(icmp + wire::icmp::kChecksum), kEchoRequestRaw, kEchoReplyRaw));
+  // A message of zeros has checksum 0xffff, which the update turns into 0; elsewhere the two are the same number.
+  const std::uint16_t checksum =
+      updated_checksum(load_raw<std::uint16_t>(icmp + wire::icmp::kChecksum), kEchoRequestRaw, kEchoReplyRaw);
+  store_raw<std::uint16_t>(icmp + wire::icmp::kChecksum, checksum == 0 ? 0xffff : checksum);
   packet.flags = 0;
   return Verdict::kEchoReply;
 }

@@ -28,7 +28,8 @@ struct HostConfig {
   Capabilities capabilities;      ///< Of the port: which checksums the device makes.
   std::uint16_t udp_port_first = 11211;
   std::uint16_t udp_ports =
-      1;  ///< Served: udp_port_first .. udp_port_first + udp_ports - 1. A served port may be below 1024.
+      1;             ///< Served: udp_port_first .. udp_port_first + udp_ports - 1. A served port may be below 1024.
+  bool tcp = false;  ///< Somebody takes TCP segments and ICMP errors about them; else they are dropped.
   std::uint32_t echoes_per_s = 10'000;     ///< Ping replies of this instance; 0: none.
   std::uint32_t unreachables_per_s = 100;  ///< ICMP port-unreachable messages of this instance; 0: none.
 };
@@ -41,8 +42,10 @@ enum class Verdict : std::uint8_t {
   kArpReply,     ///< The packet has become our ARP reply: send it.
   kEchoReply,    ///< The packet has become our ping reply: send it.
   kUnreachable,  ///< The packet has become our ICMP port-unreachable message: send it.
+  kTcp,          ///< A TCP segment to us from an allowed source, unread beyond its IP header: for tcp::Engine::receive.
+  kTcpError,     ///< An ICMP error quoting a TCP segment from us: for tcp::Engine::receive_icmp.
 };
-inline constexpr std::size_t kVerdicts = 6;
+inline constexpr std::size_t kVerdicts = 8;
 
 /// Why a frame was dropped. Checked in about this order; the first that holds is told.
 enum class Drop : std::uint8_t {
@@ -52,7 +55,7 @@ enum class Drop : std::uint8_t {
   kIpHeader,    ///< IPv4 version, header length, total length or source address is impossible (RFC 1122 section 3.2.1).
   kIpChecksum,  ///< IPv4 header checksum is wrong.
   kIpFragment,  ///< A fragment: a request must fit one frame.
-  kIpProtocol,  ///< Neither UDP nor ICMP.
+  kIpProtocol,  ///< Neither UDP nor ICMP, nor TCP where it is served.
   kUdpHeader,   ///< UDP length is under 8 or beyond the IP datagram.
   kSourceRefused,  ///< Source outside the allowed prefixes, a source port below 1024, or a group address as source MAC.
   kUdpChecksum,    ///< UDP checksum is there and wrong.
@@ -82,7 +85,8 @@ class Host {
   /// nothing. On kDrop `why` is filled, on all else it is untouched; the packet is to be freed and its bytes mean
   /// nothing. Checksums: the device's word is taken where it gives one (flags), else they are verified here. A UDP
   /// checksum of 0 is "none" and accepted (RFC 768), whatever the device thinks of it. The source of a datagram must
-  /// lie in an allowed prefix and use a port of 1024 or above, or it gets no answer of any kind.
+  /// lie in an allowed prefix and use a port of 1024 or above, or it gets no answer of any kind. On kTcp and kTcpError
+  /// padding and IP options are cut off in the same way; ports and TCP checksum are the engine's to judge.
   [[nodiscard]] Verdict receive(Packet& packet, Now now, UdpView& out, Drop& why) noexcept {
     const Verdict verdict = receive(packet, now, why);
     if (verdict == Verdict::kUdp) out = {udp_flow(packet), udp_payload(packet)};
@@ -113,6 +117,7 @@ class Host {
   [[nodiscard]] bool is_allowed(Ipv4 source) const noexcept;
   [[nodiscard]] bool is_possible_source(Ipv4 source) const noexcept;
   Verdict receive_arp(Packet& packet, Now now, Drop& why) noexcept;
+  Verdict receive_tcp(Packet& packet, std::size_t ip_bytes, Ipv4 source, Drop& why) noexcept;
   Verdict receive_icmp(Packet& packet, std::size_t ip_bytes, Now now, Drop& why) noexcept;
   Verdict refuse_port(Packet& packet, Now now, Drop& why) noexcept;
 

@@ -145,6 +145,8 @@ std::uint32_t MemoryEndpoint::tx_burst(std::span<Packet> packets) noexcept {
     MUST(packet.tail == nullptr || device.multi_segment);
     MUST((packet.flags & kTxIpChecksum) == 0 || device.tx_ip_checksum);
     MUST((packet.flags & kTxUdpChecksum) == 0 || device.tx_udp_checksum);
+    MUST((packet.flags & kTxTcpChecksum) == 0 || device.tx_tcp_checksum);
+    MUST((packet.flags & kTxTcpSegment) == 0 || device.tcp_segmentation);
     MUST(static_cast<const MemoryPool::Slot*>(packet.buffer)->out);
     ++tx_frames_;
     tails_sent_ += packet.tail != nullptr;

@@ -20,6 +20,9 @@ enum PacketFlag : std::uint16_t {
   kRxFlowHash = 1 << 4,       ///< `flow_hash` was filled by the device.
   kTxIpChecksum = 1 << 8,     ///< The device shall write the IPv4 header checksum; the field holds 0.
   kTxUdpChecksum = 1 << 9,    ///< The device shall write the UDP checksum; the field holds the pseudo-header sum.
+  kTxTcpChecksum = 1 << 10,   ///< The same for TCP.
+  kTxTcpSegment = 1 << 11,    ///< The device shall cut the payload into segments of `segment_bytes` (TSO). Comes with
+                              ///< kTxTcpChecksum, and the pseudo-header sum is without the length.
 };
 
 /// Ownership: exactly one holder at a time. rx_burst/alloc hand it out; tx_burst (for the packets it took) and free
@@ -42,9 +45,11 @@ struct alignas(64) Packet {
   MonotonicNs received_ns = 0;  ///< When rx_burst returned it.
   std::uint16_t cursor =
       0;  ///< For the application: where in the payload work goes on, when a packet travels between workers.
-  std::uint8_t mark = 0;  ///< For the application: travel state.
-  std::uint8_t port = 0;  ///< Index of the port it came in by.
-  std::uint32_t reserved = 0;
+  std::uint8_t mark = 0;            ///< For the application: travel state.
+  std::uint8_t port = 0;            ///< Index of the port it came in by.
+  std::uint16_t segment_bytes = 0;  ///< With kTxTcpSegment: payload of each segment but the last.
+  std::uint8_t l4_bytes = 0;        ///< TCP header with options; set with kTxTcpSegment.
+  std::uint8_t reserved = 0;
 };
 static_assert(sizeof(Packet) == 64 && std::is_trivially_copyable_v<Packet>);
 

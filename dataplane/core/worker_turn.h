@@ -171,6 +171,8 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
       abi::bump(counters_.arp_learned);
       break;
     case Verdict::kUdp:
+    case Verdict::kTcp:
+    case Verdict::kTcpError:
       break;
   }
   out_.free(packet);

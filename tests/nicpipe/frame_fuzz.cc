@@ -14,6 +14,7 @@ using namespace gannet;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static test::TestHost us = [] {
     auto config = test::host_config();
+    config.tcp = true;
     config.echoes_per_s = config.unreachables_per_s = 1'000'000'000;
     return test::TestHost(config);
   }();
@@ -56,6 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       MUST_LT(static_cast<std::size_t>(*fate.drop), nicpipe::kDrops);
       break;
     case nicpipe::Verdict::kArpLearned:
+      break;
+    case nicpipe::Verdict::kTcp:
+    case nicpipe::Verdict::kTcpError:
+      MUST_LE(fate.frame.size(), frame.size());
       break;
     case nicpipe::Verdict::kArpReply:
     case nicpipe::Verdict::kEchoReply:

@@ -12,6 +12,19 @@ using nicpipe::Verdict;
 
 namespace {
 
+/// Destination unreachable: "fragmentation needed, 576" about a segment of ours; its checksum is repaired on the way.
+std::vector<std::byte> tcp_error() {
+  std::vector<std::byte> error(36);
+  error[0] = std::byte{3};
+  error[1] = std::byte{4};
+  store_be<std::uint16_t>(error.data() + 6, 576);
+  error[8] = std::byte{0x45};
+  error[17] = std::byte{6};
+  nicpipe::store_ipv4(error.data() + 20, ipv4(kUs));
+  nicpipe::store_ipv4(error.data() + 24, ipv4(kPeer));
+  return error;
+}
+
 std::vector<Frame> seeds() {
   const nicpipe::Mac us = mac_of(ipv4(kUs));
   return {
@@ -27,6 +40,9 @@ std::vector<Frame> seeds() {
       echo_request(kPeer, kUs, 1, 2).payload("ping ping ping"),
       echo_request(kPeer, kUs, 1, 2).ip_options(8).vlan(7),
       ip_packet(kPeer, kUs, 6).payload("not UDP at all").to_mac(us),
+      ip_packet(kPeer, kUs, 6).payload("a segment, for all we know").ip_options(8).padded(),
+      ip_packet(kPeer, kUs, 1).payload(tcp_error()),
+      ip_packet(kPeer, kUs, 1).payload(tcp_error()).ip_options(4),
   };
 }
 
@@ -38,6 +54,7 @@ TEST_CASE("any damage to any frame ends in one fate, and whatever is sent is wel
   std::array<int, nicpipe::kVerdicts> verdicts{};
   std::array<int, nicpipe::kDrops> drops{};
   auto config = host_config();
+  config.tcp = true;
   config.echoes_per_s = config.unreachables_per_s = 1'000'000;
   TestHost us(config);
   constexpr int kFrames = 60'000;

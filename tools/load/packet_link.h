@@ -144,6 +144,8 @@ class PacketLink final : public Link {
         break;
       case nicpipe::Verdict::kDrop:
       case nicpipe::Verdict::kArpLearned:
+      case nicpipe::Verdict::kTcp:
+      case nicpipe::Verdict::kTcpError:
         break;
     }
     endpoints_[queue]->free({&packet, 1});
