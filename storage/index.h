@@ -71,23 +71,22 @@ class Index {
     }
   }
   /// Prefetches what a lookup will touch after the bucket line: the first two lines of items whose tag matches, or the
-  /// overflow bucket.
-  /// Gives the first of those items, 0 for none. It stays an entry of the index as long as withdrawals() stays the
-  /// same.
-  [[gnu::always_inline]] Location prefetch_items(std::uint64_t hash) const noexcept {
+  /// overflow bucket. Gives the first of those items, 0 for none. It stays an entry of the index as long as
+  /// withdrawals() stays the same.
+  [[nodiscard]] Location prefetch_items(std::uint64_t hash) const noexcept {
     const Bucket* const at = bucket(hash);
-    std::uint32_t match = matches(*at, tag_of(hash));
-    if (match == 0) {
-      if (at->link != 0) prefetch_line(overflow_at(at->link));
-      return 0;
+    const Location place = first_match(*at, tag_of(hash));
+    if (place != 0) {
+      prefetch_item(place);
+    } else if (at->link != 0) {
+      prefetch_line(overflow_at(at->link));
     }
-    const Location first = at->slots[std::countr_zero(match)] & kLocationMask;
-    prefetch_item(first);
-    for (match &= match - 1; match != 0; match &= match - 1) {
-      prefetch_item(at->slots[std::countr_zero(match)] & kLocationMask);
-    }
-    return first;
+    return place;
   }
+  static constexpr std::uint32_t kPrefetchBurstMax = 64;
+  /// Both steps for a burst of at most kPrefetchBurstMax hashes, whole: what find() will touch is on its way when this
+  /// returns. Gives each hash's place as prefetch_items() does, overflow buckets searched too.
+  void prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Location> places) const noexcept;
   /// Counts the entries that went or were pointed elsewhere; starts at 1. New entries, splits and folds withdraw
   /// nothing.
   [[nodiscard]] std::uint64_t withdrawals() const noexcept { return withdrawals_; }
@@ -154,6 +153,11 @@ class Index {
     };
     const std::uint32_t match = match_of(0) | match_of(1) << 2 | match_of(2) << 4 | match_of(3) << 6;
     return match & ((1u << kSlots) - 1);
+  }
+  /// The first item in a bucket that carries `tag`, 0 for none. A second one is left to the lookup.
+  [[gnu::always_inline]] [[nodiscard]] static Location first_match(const Bucket& in, std::uint64_t tag) noexcept {
+    const std::uint32_t match = matches(in, tag);
+    return match == 0 ? 0 : in.slots[std::countr_zero(match)] & kLocationMask;
   }
   void prefetch_item(Location at) const noexcept {
     prefetch_line(base_ + at * 4);

@@ -2,6 +2,8 @@
 // rewrites items.
 #include "storage/shard.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace gannet::storage {
@@ -43,6 +45,21 @@ void Shard::describe(Location at, ItemView& out) const noexcept {
   out.expires_at = item.expires_at;
   out.cas = item.cas();
   out.segment = pool_.segment_of(at);
+}
+
+void Shard::prefetch_burst(std::span<Probe* const> probes) const noexcept {
+  std::array<std::uint64_t, Index::kPrefetchBurstMax> hashes;
+  std::array<Location, Index::kPrefetchBurstMax> places;
+  while (!probes.empty()) {
+    const std::size_t count = std::min<std::size_t>(probes.size(), Index::kPrefetchBurstMax);
+    for (std::size_t i = 0; i < count; ++i) hashes[i] = probes[i]->hash;
+    index_.prefetch_burst(std::span(hashes).first(count), std::span(places).first(count));
+    for (std::size_t i = 0; i < count; ++i) {
+      probes[i]->place = places[i];
+      probes[i]->seen = index_.withdrawals();
+    }
+    probes = probes.subspan(count);
+  }
 }
 
 [[gnu::flatten]] FindStatus Shard::find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {

@@ -80,6 +80,7 @@ class Shard {
     probe.place = index_.prefetch_items(probe.hash);
     probe.seen = index_.withdrawals();
   }
+  void prefetch_burst(std::span<Probe* const> probes) const noexcept;
   [[nodiscard]] FindStatus find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept;
   [[nodiscard]] bool pin(std::uint32_t segment) noexcept;
   void unpin(std::uint32_t segment) noexcept;

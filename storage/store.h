@@ -110,14 +110,17 @@ struct AuditReport {
 };
 
 template <class S>
-concept Store = requires(S store, const S fixed, Bytes key, Probe probe, UnixSeconds now, ItemView& view,
-                         const SetRequest& set, Reservation& reservation, const ArithmeticRequest& arithmetic,
-                         std::uint64_t cas, std::uint64_t& cas_out, std::uint64_t& number_out, bool front) {
+concept Store = requires(S store, const S fixed, Bytes key, Probe probe, std::span<Probe* const> probes,
+                         UnixSeconds now, ItemView& view, const SetRequest& set, Reservation& reservation,
+                         const ArithmeticRequest& arithmetic, std::uint64_t cas, std::uint64_t& cas_out,
+                         std::uint64_t& number_out, bool front) {
   /// Stages of a lookup; each touches one more cache line, prefetched by the stage before. hash() needs nothing but the
-  /// key.
+  /// key. prefetch_burst() is both prefetching stages for a burst of any size, ordered as the machine likes it best:
+  /// prefer it to loops of one's own. `place` and `seen` of each probe are written.
   { fixed.hash(key) } -> std::same_as<Probe>;
   { fixed.prefetch_bucket(probe) } -> std::same_as<void>;
   { fixed.prefetch_item(probe) } -> std::same_as<void>;
+  { fixed.prefetch_burst(probes) } -> std::same_as<void>;
   /// Never allocates, blocks or evicts.
   { store.find(probe, key, now, view) } -> std::same_as<FindStatus>;
   /// Keeps the bytes of a found item where they are until unpin. False: the pin cap is reached, copy instead.

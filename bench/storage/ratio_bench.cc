@@ -48,9 +48,11 @@ int main(int argc, char** argv) {
   MemoryLimit limit(mib * kMiB);
   ItemSet items(mib * kMiB);
   UniformNumbers lines(limit.count()), keys(items.count());
-  std::printf("%llu MiB of items (32 B keys, 64 B values), %s, medians of %llu slices, million operations a second\n",
-              static_cast<unsigned long long>(mib), gannet::bench::pages_of(items.arena()),
-              static_cast<unsigned long long>(slices));
+  std::printf(
+      "%llu MiB of items (32 B keys, 64 B values) in %s, memory_limit in %s, medians of %llu slices, million "
+      "operations a second\n",
+      static_cast<unsigned long long>(mib), gannet::bench::pages_of(items.arena()),
+      gannet::bench::pages_of(limit.arena()), static_cast<unsigned long long>(slices));
   std::printf("%6s %14s %12s %7s\n", "batch", "memory_limit", "GET", "ratio");
   for (const std::size_t batch : {1, 8, 16, 32, 64}) {
     constexpr std::uint64_t kOperations = 64 * 64;

@@ -152,6 +152,8 @@ class ItemSet {
     std::array<Key, kBatchMax> key;
     std::array<std::uint64_t, kBatchMax> number;
     std::array<storage::Probe, kBatchMax> probe;
+    std::array<storage::Probe*, kBatchMax> probes;
+    for (std::size_t i = 0; i < kBatchMax; ++i) probes[i] = &probe[i];
     storage::Shard& shard = *shard_;
     std::uint64_t wrong = 0;
     for (std::uint64_t done = 0; done < operations; done += batch) {
@@ -160,10 +162,7 @@ class ItemSet {
         key[i].set(number[i]);
         probe[i] = shard.hash(key[i].view());
       }
-      // A loop of its own: a prefetch whose page must be looked up first holds up what is behind it, and only what fits
-      // the reorder buffer overlaps. Between two of them there should be nothing else.
-      for (std::size_t i = 0; i < batch; ++i) shard.prefetch_bucket(probe[i]);
-      for (std::size_t i = 0; i < batch; ++i) shard.prefetch_item(probe[i]);
+      shard.prefetch_burst(std::span(probes).first(batch));
       for (std::size_t i = 0; i < batch; ++i) {
         storage::ItemView view;
         const bool hit = shard.find(probe[i], key[i].view(), kBenchClock, view) == storage::FindStatus::kHit;

@@ -108,16 +108,13 @@ bool BasicWorker<S>::build_run(Packet& packet, std::uint32_t jobs_max, bool star
 
 template <class S>
 void BasicWorker<S>::execute_stage(Now now) noexcept {
-  // Loops of their own, with nothing else in them: a prefetch whose page is not in the TLB holds up what is behind it,
-  // and only what fits the reorder buffer overlaps. Between parsing one request and the next not one walk overlaps.
+  std::array<storage::Probe*, kStageJobsMax> probes;
+  std::uint32_t keys = 0;
   for (std::uint32_t i = 0; i < jobs_count_; ++i) {
     if (jobs_[i].parsed == memcache::ParseStatus::kOk && jobs_[i].request.key_bytes != 0)
-      shard_.prefetch_bucket(jobs_[i].probe);
+      probes[keys++] = &jobs_[i].probe;
   }
-  for (std::uint32_t i = 0; i < jobs_count_; ++i) {
-    if (jobs_[i].parsed == memcache::ParseStatus::kOk && jobs_[i].request.key_bytes != 0)
-      shard_.prefetch_item(jobs_[i].probe);
-  }
+  shard_.prefetch_burst(std::span(probes).first(keys));
   Executor<S> executor(shard_, counters_, now.unix_s, live_);
   std::uint32_t requests = 0;
   for (std::uint32_t next = 0; next < jobs_count_;) {

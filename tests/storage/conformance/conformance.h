@@ -198,11 +198,18 @@ class Conformance {
     if (staged_.size() < 8 && script_.one_in(3)) {
       Staged staged{script_.next_set(model_).key, {}};
       staged.probe = store_.hash(as_bytes(staged.key));
-      store_.prefetch_bucket(staged.probe);
-      store_.prefetch_item(staged.probe);
       staged_.push_back(std::move(staged));
     }
-    if (staged_.empty() || !script_.one_in(4)) return {};
+    if (staged_.empty()) return {};
+    if (script_.one_in(4)) {
+      std::vector<storage::Probe*> probes;
+      for (Staged& staged : staged_) probes.push_back(&staged.probe);
+      store_.prefetch_burst(probes);
+    } else if (script_.one_in(4)) {
+      store_.prefetch_bucket(staged_.back().probe);
+      store_.prefetch_item(staged_.back().probe);
+    }
+    if (!script_.one_in(4)) return {};
     const Staged staged = std::move(staged_.front());
     staged_.pop_front();
     Answer answer;

@@ -49,6 +49,7 @@ class ReferenceStore {
   [[nodiscard]] storage::Probe hash(Bytes key) const { return {std::hash<std::string_view>{}(as_text(key))}; }
   void prefetch_bucket(storage::Probe) const {}
   void prefetch_item(storage::Probe) const {}
+  void prefetch_burst(std::span<storage::Probe* const>) const {}
 
   [[nodiscard]] storage::FindStatus find(storage::Probe, Bytes key, UnixSeconds now, storage::ItemView& view) {
     Item* const item = look(key, now);

@@ -113,7 +113,9 @@ Operation Script::next(const Model& model) {
       operation.decrement = one_in(2);
       operation.create = one_in(2);
       operation.delta = one_in(10) ? random_() : below(2000);
-      operation.initial = one_in(10) ? random_() : below(2000);
+      // Never what counting on from another counter gives: else the answer would not tell a created item from a counted
+      // one.
+      operation.initial = one_in(10) ? random_() : 1'000'000'000'000 + ++written_ * 100'000;
       operation.expires_at = expiry();
       break;
   }
