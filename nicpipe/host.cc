@@ -330,10 +330,15 @@ Verdict Host::receive_icmp(Packet& packet, std::size_t ip_bytes, Now now, Drop& 
              static_cast<std::uint16_t>(wire::ipv4::kHeaderBytes + icmp_bytes), true);
   constexpr std::uint16_t kEchoReplyRaw = raw(std::uint16_t{wire::icmp::kEchoReply} << 8);
   store_raw(icmp + wire::icmp::kType, kEchoReplyRaw);
-  // A message of zeros has checksum 0xffff, which the update turns into 0; elsewhere the two are the same number.
-  const std::uint16_t checksum =
+  std::uint16_t checksum =
       updated_checksum(load_raw<std::uint16_t>(icmp + wire::icmp::kChecksum), kEchoRequestRaw, kEchoReplyRaw);
-  store_raw<std::uint16_t>(icmp + wire::icmp::kChecksum, checksum == 0 ? 0xffff : checksum);
+  if (checksum == 0) [[unlikely]] {
+    // Minus zero or zero: the update cannot tell them apart (RFC 1624 section 3), and a message of nothing but zeros
+    // has the other one.
+    store_raw<std::uint16_t>(icmp + wire::icmp::kChecksum, 0);
+    checksum = checksum_of(sum_bytes(icmp, icmp_bytes));
+  }
+  store_raw(icmp + wire::icmp::kChecksum, checksum);
   packet.flags = 0;
   return Verdict::kEchoReply;
 }

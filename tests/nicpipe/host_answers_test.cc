@@ -115,6 +115,13 @@ TEST_CASE("a ping with IP options is answered without them", "[nicpipe][host][ic
   REQUIRE(said(fate) == words(echo_reply(kUs, kPeer, 1, 2).payload("record me").vlan(3)));
 }
 
+TEST_CASE("a ping of nothing but zeros is answered with the checksum of zeros", "[nicpipe][host][icmp]") {
+  TestHost us;
+  const Fate fate = us.receive(echo_request(kPeer, kUs, 0, 0));
+  REQUIRE(said(fate) == words(echo_reply(kUs, kPeer, 0, 0)));
+  REQUIRE(fault_of(fate.frame).empty());
+}
+
 TEST_CASE("a ping's checksum stays right when the sum is at the edge of ones' complement", "[nicpipe][host][icmp]") {
   TestHost us;
   for (unsigned rest = 0xf000; rest <= 0xffff; rest += 0x0005) {
