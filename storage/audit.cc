@@ -36,7 +36,7 @@ void Shard::audit_segment(std::uint32_t id, AuditReport& report) const noexcept 
             item_bytes, segment.used_bytes);
       return;
     }
-    crc = crc32c_extend(crc, {item.bytes() + 1, item_bytes - 1});
+    crc = body_crc_extend(crc, item);
     if (!item.dead()) {
       const Location at = pool_.location(id, offset);
       const std::uint32_t expiry = item.expires_at == kNever ? kNeverExpires : item.expires_at;

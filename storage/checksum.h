@@ -2,6 +2,8 @@
 /// through ISA-L.
 #pragma once
 
+#include <nmmintrin.h>
+
 #include <cstdint>
 
 #include "storage/base/bytes.h"
@@ -11,6 +13,24 @@ namespace gannet::storage {
 /// The finished CRC32C of A followed by B, from the finished CRC32C of A. Any length; reads nothing outside `bytes`.
 /// Any thread.
 [[nodiscard]] std::uint32_t crc32c_extend(std::uint32_t crc_of_before, Bytes bytes) noexcept;
+
+/// The same CRC32C of `bytes` alone, quickest for the few hundred bytes an item usually has.
+[[nodiscard]] inline std::uint32_t crc32c_of_item(Bytes bytes) noexcept {
+  constexpr std::size_t kShort = 512;  // From here on ISA-L's three streams pay for the call.
+  if (bytes.size() > kShort) return crc32c_extend(0, bytes);
+  const std::byte* at = bytes.data();
+  std::size_t left = bytes.size();
+  std::uint64_t wide = 0xffffffff;
+  for (; left >= 8; left -= 8, at += 8) wide = _mm_crc32_u64(wide, load_raw<std::uint64_t>(at));
+  auto crc = static_cast<std::uint32_t>(wide);
+  if (left >= 4) {
+    crc = _mm_crc32_u32(crc, load_raw<std::uint32_t>(at));
+    left -= 4;
+    at += 4;
+  }
+  for (; left > 0; --left, ++at) crc = _mm_crc32_u8(crc, std::to_integer<std::uint8_t>(*at));
+  return ~crc;
+}
 
 /// The CRC32C as RFC 3720 and iSCSI, ext4 and others write it: crc32c("123456789") == 0xe3069283, of nothing 0.
 [[nodiscard]] inline std::uint32_t crc32c(Bytes bytes) noexcept {

@@ -193,18 +193,13 @@ bool Shard::move_item(Location at, std::uint64_t hash) noexcept {
   const std::uint32_t bytes = item.item_bytes();
   const std::uint32_t into = tail_for(item.expires_at, bytes, false);
   if (into == kNoSegment) return false;
-  SegmentHeader& segment = pool_.header(into);
-  const Location copy_at = pool_.location(into, segment.used_bytes);
+  const Location copy_at = pool_.location(into, pool_.header(into).used_bytes);
   ItemHeader& copy = item_at(copy_at);
   std::memcpy(copy.bytes() + 1, item.bytes() + 1, bytes - 1);
   copy.state = kItemDead;
   take_room(into, bytes, item.expires_at);
-  ordered_store(copy.state, static_cast<std::uint8_t>((item.state & kItemUsesMask) >> collector_.ageing));
-  segment.live_bytes += bytes;
-  ++segment.live_items;
-  live_bytes_ += bytes;
-  index_.replace(hash, at, copy_at);
-  bury(at);
+  go_live(copy_at, static_cast<std::uint8_t>((item.state & kItemUsesMask) >> collector_.ageing), at);
+  supersede(hash, at, copy_at);
   return true;
 }
 

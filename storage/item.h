@@ -10,7 +10,7 @@
 /// is immutable. Part of the arena format: bump kArenaFormat (storage/segment.h) on change.
 #pragma once
 
-#include <smmintrin.h>
+#include <nmmintrin.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -93,6 +93,17 @@ static_assert(sizeof(ItemHeader) == 20 && offsetof(ItemHeader, check) == 2 && of
 [[nodiscard]] constexpr std::uint64_t item_bytes_for(std::uint64_t key_bytes, std::uint64_t value_bytes,
                                                      std::uint32_t flags) noexcept {
   return (20 + (flags != 0 ? 4 : 0) + key_bytes + value_bytes + kItemAlign - 1) & ~std::uint64_t{kItemAlign - 1};
+}
+
+/// The CRC32C of all of an item but its state byte.
+[[nodiscard]] inline std::uint32_t item_crc(const ItemHeader& item) noexcept {
+  return crc32c_of_item({item.bytes() + 1, item.item_bytes() - 1});
+}
+
+/// A segment's body CRC one item further: the CRC32C of its items' CRC32Cs. Not of the bytes in one run, because then
+/// each item would have to wait for the one before it; so the processor works on several at once.
+[[nodiscard]] inline std::uint32_t body_crc_extend(std::uint32_t crc, const ItemHeader& item) noexcept {
+  return _mm_crc32_u32(crc, item_crc(item));
 }
 
 /// The short check of a committed item: what replay of an open segment goes by.

@@ -17,7 +17,7 @@
 namespace gannet::storage {
 
 /// Version of everything in this file and in storage/item.h.
-inline constexpr std::uint32_t kArenaFormat = 1;
+inline constexpr std::uint32_t kArenaFormat = 2;
 inline constexpr std::uint64_t kShardMagic = 0x3164726168736e67;  // "gnshard1"
 inline constexpr std::uint32_t kSegmentMagic = 0x67657367;        // "gseg"
 
@@ -31,6 +31,7 @@ inline constexpr std::uint32_t kPagesPerSegment = 8;
 inline constexpr std::uint32_t kNoSegment = 0xffffffff;
 
 /// kFree -> kOpen -> kClosed -> kSealed -> kDraining -> kFree; a closed segment may drain unsealed; kFree <-> kIndex.
+/// After an attach: whatever held items -> kKept -> kSealed or kClosed, once it was read.
 enum class SegmentState : std::uint8_t {
   kFree,      ///< On the free list; its bytes mean nothing.
   kOpen,      ///< The tail of a TTL bucket: items are appended.
@@ -38,6 +39,7 @@ enum class SegmentState : std::uint8_t {
   kSealed,    ///< body_crc and header_crc hold.
   kDraining,  ///< The collector takes items out; new pins are refused.
   kIndex,     ///< Carved into pages of the index.
+  kKept,      ///< Left by an earlier process and not read yet: the index knows nothing of its items.
 };
 
 /// One per segment, in a table apart from the data. Written by the shard's owner core only.
@@ -50,11 +52,10 @@ struct alignas(64) SegmentHeader {
   std::uint32_t expiry_max_s;  ///< Largest expires_at ever put in, kNeverExpires with an item that never expires. At or
                                ///< after it, all is gone.
   std::uint32_t used_bytes;    ///< Next free byte, from the segment's start.
-  std::uint32_t
-      body_crc;  ///< From sealing on: CRC32C chained over bytes [1, end) of each item (the state byte is skipped).
-  std::uint32_t header_crc;  ///< From sealing on: CRC32C of the bytes before it. Written last.
-  std::uint32_t live_bytes;  ///< Bytes of items an index entry points at. live_bytes <= used_bytes <= segment size.
-  std::uint32_t live_items;
+  std::uint32_t body_crc;      ///< From sealing on: chained over the items, see body_crc_extend() in storage/item.h.
+  std::uint32_t header_crc;    ///< From sealing on: CRC32C of the bytes before it. Written last.
+  std::uint32_t live_bytes;    ///< Bytes of items whose dead bit is clear. live_bytes <= used_bytes <= segment size.
+  std::uint32_t live_items;    ///< Raised before a dead bit is cleared, lowered after one is set: never too small.
   std::uint32_t
       previous;  ///< Neighbours in the TTL bucket's list, older towards `previous`; `next` also links the free list.
   std::uint32_t next;
@@ -68,7 +69,7 @@ inline constexpr std::uint32_t kNeverExpires = 0xffffffff;
 static_assert(sizeof(SegmentHeader) == 64 && offsetof(SegmentHeader, header_crc) == 36 &&
               offsetof(SegmentHeader, reserved) == 62);
 
-/// First page of the region. The first two lines are written once, at format; the third by the owner core while
+/// First page of the region. The first two lines are written once, at format; the others by the owner core while
 /// serving.
 struct alignas(64) ShardHeader {
   std::uint64_t magic;         ///< kShardMagic, written last at format.
@@ -80,7 +81,8 @@ struct alignas(64) ShardHeader {
   std::uint32_t segment_bytes;     ///< A power of two.
   std::uint32_t segments;
   std::uint32_t item_bytes_max;
-  std::uint32_t reserved_0;  ///< 0.
+  std::uint16_t regions;  ///< Shards the keys were divided among when it was formatted,
+  std::uint16_t region;   ///< and which of them this is.
   std::uint64_t hash_key_a, hash_key_b;
 
   alignas(64) std::uint64_t next_cas;  ///< The CAS the next change gets.
@@ -88,9 +90,17 @@ struct alignas(64) ShardHeader {
   std::uint64_t flush_cas;             ///< Items with a smaller CAS are flushed.
   std::uint32_t flush_at_s;            ///< Pending delayed flush, 0 for none.
   std::uint32_t clock_s;               ///< Largest second the shard was handed.
+  /// A replacement under way: as long as replaced is not 0, the item there is to die as soon as the one at
+  /// `replacement` lives. The order of both is part of the write path (storage/shard.h).
+  std::uint64_t replacement, replaced;
+  std::uint64_t restore_sequence;  ///< While items of an earlier process are being read: next_sequence at its start.
+                                   ///< 0: the index knows every live item.
+  std::int64_t clock_lead_ns;      ///< The caller's own note, see Shard::note_clock_lead().
+
+  alignas(64) std::uint64_t stopped;  ///< 1: the owner said goodbye (Shard::close) and changed nothing since.
 };
-static_assert(sizeof(ShardHeader) == 192 && offsetof(ShardHeader, region_bytes) == 16 &&
-              offsetof(ShardHeader, next_cas) == 128);
+static_assert(sizeof(ShardHeader) == 256 && offsetof(ShardHeader, region_bytes) == 16 &&
+              offsetof(ShardHeader, next_cas) == 128 && offsetof(ShardHeader, stopped) == 192);
 
 /// What follows from the region's size and the segment size; the same sum is done at format and at attach.
 struct Geometry {

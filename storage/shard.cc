@@ -166,22 +166,35 @@ void Shard::discard(Location at) noexcept {
   release_if_empty(id);
 }
 
-bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept {
+void Shard::go_live(Location at, std::uint8_t uses, Location old) noexcept {
   ItemHeader& item = item_at(at);
   SegmentHeader& segment = pool_.header(pool_.segment_of(at));
-  item.set_cas(cas);
-  item.check = item_check(item);
-  // A new value under a known key inherits what is known about the key.
-  const std::uint8_t uses = old != 0 ? item_at(old).state & kItemUsesMask : 0;
-  ordered_store(item.state, uses);
+  if (old != 0) {
+    ordered_store(header().replacement, at);
+    ordered_store(header().replaced, old);
+  }
   const std::uint32_t bytes = item.item_bytes();
   segment.live_bytes += bytes;
   ++segment.live_items;
   live_bytes_ += bytes;
   MUST_LE(segment.live_bytes, segment.used_bytes);
+  ordered_store(item.state, uses);
+}
+
+void Shard::supersede(std::uint64_t hash, Location old, Location at) noexcept {
+  index_.replace(hash, old, at);
+  bury(old);
+  ordered_store(header().replaced, Location{0});
+}
+
+bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept {
+  ItemHeader& item = item_at(at);
+  item.set_cas(cas);
+  item.check = item_check(item);
+  // A new value under a known key inherits what is known about the key.
+  go_live(at, old != 0 ? item_at(old).state & kItemUsesMask : 0, old);
   if (old != 0) {
-    index_.replace(hash, old, at);
-    bury(old);
+    supersede(hash, old, at);
     return true;
   }
   if (index_.insert(hash, at)) return true;

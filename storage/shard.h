@@ -7,19 +7,21 @@
 ///
 /// Order of stores on the write path, so that whoever finds the memory after this process died at any instruction sees
 /// a prefix of them (x86 total store order; ordered_store() keeps the compiler to it). An item whose dead bit is clear
-/// is the truth about its key.
+/// is the truth about its key; attach.cc relies on every line of this list.
 ///   1. reserve: item header, dead bit set, lengths whole          (Shard::make_item, shard.cc)
 ///   2. reserve: the segment's expiry range, then its used_bytes   (Shard::take_room, shard.cc)
 ///   3. caller: value bytes
-///   4. commit: CAS and check into the header                      (Shard::publish, shard.cc)
-///   5. commit: state byte = live                                  (Shard::publish, shard.cc)
-///   6. commit: the index slot, new or replaced: the one store that lookups see  (Index::insert, Index::replace)
-///   7. commit: dead bit of the item replaced                      (Shard::bury, shard.cc)
-///   8. only then is the answer sent, so that between 5 and 7 either item is a right one to find: rebuild takes the
-///   higher CAS.
-/// Erase, expiry and eviction: index slot emptied, then dead bit. Moving (collector.cc): the copy goes through 1, 2, 5,
-/// 6, 7 with its CAS. A segment is released only when every item in it is dead; it is opened (header whole, used_bytes
-/// 0) before step 1 writes into it.
+///   4. commit: next_cas, then CAS and check into the header       (Shard::publish, shard.cc)
+///   5. commit: over an old item: replacement, then replaced       (Shard::go_live, shard.cc)
+///   6. commit: the segment's live_bytes and live_items, raised    (Shard::go_live, shard.cc)
+///   7. commit: state byte = live                                  (Shard::go_live, shard.cc)
+///   8. commit: the index slot, new or replaced: the one store that lookups see  (Index::insert, Index::replace)
+///   9. commit: dead bit of the item replaced, then its segment's live_items and live_bytes, lowered  (Shard::bury)
+///  10. commit: replaced = 0                                       (Shard::supersede, shard.cc)
+///  11. only then is the answer sent. Between 7 and 9 two items of one key live; `replaced` says which one is to go.
+/// Erase, expiry and eviction: index slot emptied, then 9. Moving (collector.cc): the copy goes through 1, 2, 5 to 10
+/// with its CAS. A segment is released only when every item in it is dead; it is opened (header whole, used_bytes 0)
+/// before step 1 writes into it. The index is never read after a crash: it is made anew from what lives.
 #pragma once
 
 #include <array>
@@ -193,6 +195,10 @@ class Shard {
     return item_bytes_for(request.key.size(), request.value_bytes, request.flags) <= item_bytes_max_;
   }
   [[nodiscard]] StoreStatus too_large(Probe probe, const SetRequest& request) noexcept;
+  /// Steps 5 to 7 of the write path: the item at `at` lives, and `old` (0: none) is to die next.
+  void go_live(Location at, std::uint8_t uses, Location old) noexcept;
+  /// Steps 8 to 10.
+  void supersede(std::uint64_t hash, Location old, Location at) noexcept;
   /// An item no index entry points at any more: its dead bit, and its segment's sums.
   void bury(Location at) noexcept;
   void forget(std::uint64_t hash, Location at) noexcept;

@@ -71,8 +71,9 @@ void Shard::seal_some(std::uint64_t& budget) noexcept {
     const SegmentHeader& segment = pool_.header(seal_segment_);
     const std::byte* const data = pool_.data(seal_segment_);
     while (seal_offset_ < segment.used_bytes && budget > 0) {
-      const std::uint32_t bytes = reinterpret_cast<const ItemHeader*>(data + seal_offset_)->item_bytes();
-      seal_crc_ = crc32c_extend(seal_crc_, {data + seal_offset_ + 1, bytes - 1});
+      const auto& item = *reinterpret_cast<const ItemHeader*>(data + seal_offset_);
+      const std::uint32_t bytes = item.item_bytes();
+      seal_crc_ = body_crc_extend(seal_crc_, item);
       seal_offset_ += bytes;
       budget -= std::min<std::uint64_t>(budget, bytes);
     }
