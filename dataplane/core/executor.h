@@ -72,13 +72,19 @@ inline void count_refusal(abi::WorkerCounters& counters, memcache::Status status
 
 }  // namespace detail
 
+/// What differs between the ways in: UDP's rules come from the live configuration, because its sources cannot be
+/// trusted with everything.
+struct ServeRules {
+  std::uint32_t value_bytes_max = 0;  ///< Largest value told; 0: any.
+  bool admin = true;                  ///< FLUSH, VERSION and STAT are executed, else refused with 0x20.
+};
+
 /// One shard's executor. Cheap to make; holds references only.
 template <class S>
 class Executor {
  public:
-  /// `answer_bytes_max`: largest value told; 0: any.
-  Executor(S& shard, abi::WorkerCounters& counters, UnixSeconds now, const abi::LiveConfig& live) noexcept
-      : shard_(shard), counters_(counters), now_(now), live_(live) {
+  Executor(S& shard, abi::WorkerCounters& counters, UnixSeconds now, const ServeRules& rules) noexcept
+      : shard_(shard), counters_(counters), now_(now), rules_(rules) {
     static_assert(storage::Store<S>);
   }
 
@@ -121,6 +127,19 @@ class Executor {
     }
   }
 
+  /// For SET, ADD and REPLACE whose value is still to come: room for request.value_bytes. `answer` says kOk, and
+  /// `reservation` is open until commit() or the store's abandon(); or what refuses it.
+  void reserve(const memcache::RequestView& request, storage::Probe probe, storage::Reservation& reservation,
+               Answer& answer) noexcept {
+    abi::bump(counters_.cmd_set);
+    const storage::StoreStatus status = shard_.reserve(probe, set_request(request), now_, reservation);
+    if (status != storage::StoreStatus::kStored) told(status, request, request.rule(), answer);
+  }
+  /// The value is written: `answer` is what the client gets.
+  void commit(const memcache::RequestView& request, const storage::Reservation& reservation, Answer& answer) noexcept {
+    told(shard_.commit(reservation, now_, answer.cas), request, request.rule(), answer);
+  }
+
  private:
   void refuse(Answer& answer, memcache::Status status) noexcept {
     answer.refuse(status);
@@ -130,7 +149,7 @@ class Executor {
   /// A found item, or 0x03 when the operator forbids values of that size.
   void show(const storage::ItemView& item, const memcache::RequestView& request, const memcache::OpcodeRule& rule,
             Answer& answer) noexcept {
-    if (live_.udp_answer_bytes_max != 0 && item.value.size() > live_.udp_answer_bytes_max) [[unlikely]] {
+    if (rules_.value_bytes_max != 0 && item.value.size() > rules_.value_bytes_max) [[unlikely]] {
       abi::bump(counters_.answers_refused_large);
       return refuse(answer, memcache::Status::kTooLarge);
     }
@@ -188,19 +207,24 @@ class Executor {
     answer.cas = item.cas;
   }
 
-  void store(const memcache::RequestView& request, const memcache::OpcodeRule& rule, storage::Probe probe,
-             Answer& answer) noexcept {
-    abi::bump(counters_.cmd_set);
+  [[nodiscard]] storage::SetRequest set_request(const memcache::RequestView& request) const noexcept {
+    const memcache::Action action = request.rule().action;
     storage::SetRequest set;
     set.key = request.key_span();
     set.value_bytes = request.value_bytes;
     set.flags = load_be<std::uint32_t>(request.extras);
     set.expires_at = memcache::expiry_second(load_be<std::uint32_t>(request.extras + 4), now_);
     set.cas = request.cas;
-    set.mode = rule.action == memcache::Action::kAdd       ? storage::SetMode::kAdd
-               : rule.action == memcache::Action::kReplace ? storage::SetMode::kReplace
-                                                           : storage::SetMode::kSet;
-    told(shard_.set(probe, set, request.value_span(), now_, answer.cas), request, rule, answer);
+    set.mode = action == memcache::Action::kAdd       ? storage::SetMode::kAdd
+               : action == memcache::Action::kReplace ? storage::SetMode::kReplace
+                                                      : storage::SetMode::kSet;
+    return set;
+  }
+
+  void store(const memcache::RequestView& request, const memcache::OpcodeRule& rule, storage::Probe probe,
+             Answer& answer) noexcept {
+    abi::bump(counters_.cmd_set);
+    told(shard_.set(probe, set_request(request), request.value_span(), now_, answer.cas), request, rule, answer);
   }
 
   void concat(const memcache::RequestView& request, const memcache::OpcodeRule& rule, storage::Probe probe,
@@ -248,14 +272,14 @@ class Executor {
   }
 
   void flush(const memcache::RequestView& request, const memcache::OpcodeRule& rule, Answer& answer) noexcept {
-    if (live_.udp_admin == 0) return refuse(answer, memcache::Status::kAuth);
+    if (!rules_.admin) return refuse(answer, memcache::Status::kAuth);
     const std::uint32_t delay = request.extras_bytes == 0 ? 0 : load_be<std::uint32_t>(request.extras);
     shard_.flush(memcache::flush_second(delay, now_), now_);
     answer.speaks = !rule.quiet;
   }
 
   void version(Answer& answer) noexcept {
-    if (live_.udp_admin == 0) return refuse(answer, memcache::Status::kAuth);
+    if (!rules_.admin) return refuse(answer, memcache::Status::kAuth);
     answer.value = as_bytes(kVersionText);
   }
 
@@ -271,7 +295,7 @@ class Executor {
   S& shard_;
   abi::WorkerCounters& counters_;
   const UnixSeconds now_;
-  const abi::LiveConfig& live_;
+  const ServeRules& rules_;
 };
 
 }  // namespace gannet::dataplane

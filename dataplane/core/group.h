@@ -15,13 +15,15 @@
 
 namespace gannet::dataplane {
 
+struct Errand;
+
 /// The mark of a travelling packet (Packet::mark).
 /// A frame as received, for the worker its flow hash names: parse it from the start.
 inline constexpr std::uint8_t kMarkRawFrame = 0x80;
 /// Not travelling: it waits in a Transfer, and its place in the backlog is void.
 inline constexpr std::uint8_t kMarkParked = 0x40;
-/// Otherwise: how many workers the request at the cursor has yet to visit; 0: it is not on a round.
-inline constexpr std::uint8_t kMarkVisits = 0x3f;
+/// Every key of it has been seen to belong to one worker: it is not looked at again. Otherwise 0.
+inline constexpr std::uint8_t kMarkOneOwner = 0x01;
 
 /// Made once, before the workers, and outlives them. Thread safety: ring(from, to) has one producer, worker `from`, and
 /// one consumer, worker `to`.
@@ -35,7 +37,11 @@ class WorkerGroup {
   [[nodiscard]] SpscRing<nicpipe::Packet>& ring(std::uint32_t from, std::uint32_t to) const noexcept {
     return *rings_[from * workers_ + to];
   }
-  /// Packets in all rings; any thread, a moment's picture. 0 once every worker is drained.
+  /// What worker `from` asks of `to`, and what it gives back that `to` asked of it. Never full: see errand.h.
+  [[nodiscard]] SpscRing<Errand*>& errands(std::uint32_t from, std::uint32_t to) const noexcept {
+    return *errands_[from * workers_ + to];
+  }
+  /// Packets and errands in all rings; any thread, a moment's picture. 0 once every worker is drained.
   [[nodiscard]] std::uint64_t packets_travelling() const noexcept;
 
   /// Sum of one counter over all workers since start, or since the last `stats reset`. `index` as in
@@ -53,6 +59,7 @@ class WorkerGroup {
   abi::Shared& shared_;
   const std::uint32_t workers_;
   std::vector<std::unique_ptr<SpscRing<nicpipe::Packet>>> rings_;
+  std::vector<std::unique_ptr<SpscRing<Errand*>>> errands_;
   std::array<std::atomic<std::uint64_t>, abi::kCounterDescriptions.size()> counters_at_reset_{};
 };
 

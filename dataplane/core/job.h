@@ -10,20 +10,25 @@
 namespace gannet::dataplane {
 
 /// One request of a stage. Lives from parsing to the answer; its pointers lead into the packet.
+struct Errand;
+struct Mixed;
+
 struct Job {
   memcache::RequestView request;
   storage::Probe probe;
-  nicpipe::Packet* packet = nullptr;  ///< In the backlog.
+  nicpipe::Packet* packet = nullptr;  ///< In the backlog, or of a mixed datagram.
   memcache::ParseStatus parsed = memcache::ParseStatus::kOk;
-  bool last = false;         ///< Nothing of the datagram is needed after this: the answer may be written over it.
-  bool more_visits = false;  ///< FLUSH on its round, not at its last worker yet: execute, do not answer.
-  bool answered = false;     ///< Executed, and its outcome told or told by silence.
+  bool last = false;      ///< Nothing of the datagram is needed after this: the answer may be written over it.
+  bool answered = false;  ///< Executed, and its outcome told or told by silence.
   std::uint8_t latency_class = 0;
+  Mixed* mixed = nullptr;    ///< The packet is this one's, not the backlog's.
+  Errand* errand = nullptr;  ///< Where the answer's value lies then; whoever needs it longer takes it out of here.
 };
 
 enum class Fate : std::uint8_t {
   kDone,    ///< The last job has taken the packet, or without a job it is freed.
-  kTravel,  ///< The next request is another worker's.
+  kTravel,  ///< Its requests are another worker's.
+  kMix,     ///< They are several workers'.
   kStay,    ///< Not finished; it stays at the head of the backlog.
 };
 

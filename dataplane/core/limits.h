@@ -32,6 +32,22 @@ inline constexpr std::uint32_t kHandoverBurst = 32;
 /// Packets taken from each other worker in one turn.
 inline constexpr std::uint32_t kTakeoverBurst = 32;
 
+/// Requests of one worker that others execute for it, under way at once: of datagrams with several owners, of streams.
+inline constexpr std::uint32_t kDatagramErrands = 256;
+inline constexpr std::uint32_t kStreamErrands = 768;
+/// The ring between two workers carries what one asks and what it gives back to the other: room for all of it.
+inline constexpr std::uint32_t kErrandSlots = 2 * (kDatagramErrands + kStreamErrands);
+/// Errands collected before they are pushed, and taken from each other worker in one turn.
+inline constexpr std::uint32_t kErrandBurst = 32;
+/// Of a stream's request kept in an errand: head, extras, key and a short value. Of an answer's value copied into it; a
+/// longer one is pinned and read where it lies.
+inline constexpr std::size_t kErrandRequestBytes = 1344;
+inline constexpr std::size_t kErrandValueBytes = 1024;
+
+/// Datagrams with several owners under way at once, and requests of them asked for in one turn.
+inline constexpr std::uint32_t kMixedMax = 64;
+inline constexpr std::uint32_t kMixedRequestsPerTurn = 256;
+
 /// Answers longer than a datagram under way at once; one more is refused with 0x82.
 inline constexpr std::uint32_t kTransfersMax = 256;
 /// Their datagrams in one turn, so that small answers are not stuck behind large ones.
@@ -68,6 +84,9 @@ static_assert(kSendPackets > kTransferDatagramsPerTurn + kStageJobsMax,
 static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
               "one turn's large answers and one stage must find buffers");
 static_assert(kHandoverSlots % kHandoverBurst == 0);
-static_assert(kWorkersMax <= 0x40, "a travelling packet counts the workers it has yet to visit in six bits");
+static_assert((kErrandSlots & (kErrandSlots - 1)) == 0 && kErrandSlots % kErrandBurst == 0,
+              "rings hold a power of two");
+static_assert(kDatagramErrands >= 2 * kWorkersMax, "a FLUSH asks every worker");
+static_assert(kErrandRequestBytes >= 24 + 20 + 250 + 1024, "a counter's request, or a store of 1 KiB");
 
 }  // namespace gannet::dataplane

@@ -73,7 +73,8 @@ class Outbox {
     std::uint32_t count = 0;
   };
   /// A turn frees at most what it took in: received, taken over and the backlog.
-  static constexpr std::uint32_t kFreePackets = 2 * kBacklogPackets + kTakeoverBurst * kWorkersMax + kSparePackets;
+  static constexpr std::uint32_t kFreePackets =
+      2 * kBacklogPackets + kTakeoverBurst * kWorkersMax + kSparePackets + kMixedMax;
 
   std::array<SendQueue, kPortsMax> send_;
   std::unique_ptr<nicpipe::Packet[]> free_, spares_;

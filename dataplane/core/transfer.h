@@ -14,10 +14,13 @@
 
 namespace gannet::dataplane {
 
+struct Errand;
+struct Mixed;
+
 /// One message under way: `head` then `value`, cut into datagrams. The value stays where it is until the last datagram
-/// was made: a pin of the transfer's own on its segment, or a STAT buffer.
+/// was made: a pin of the transfer's own on its segment, a STAT buffer, or an errand that is back and not finished.
 struct Transfer {
-  enum class Source : std::uint8_t { kSegment, kStat };
+  enum class Source : std::uint8_t { kSegment, kStat, kErrand };
 
   nicpipe::UdpFlow flow;
   std::uint16_t request_id = 0;  ///< As it lay in the request.
@@ -33,6 +36,9 @@ struct Transfer {
   /// mix.
   nicpipe::Packet parked;
   bool has_parked = false;
+  /// Or it is this one that waits.
+  Mixed* mixed = nullptr;
+  Errand* errand = nullptr;  ///< Of Source::kErrand.
 
   [[nodiscard]] std::uint64_t message_bytes() const noexcept { return head_bytes + value.size(); }
 };

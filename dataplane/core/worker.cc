@@ -1,5 +1,7 @@
 #include "dataplane/core/worker.h"
 
+#include "dataplane/core/worker_errand.h"
+#include "dataplane/core/worker_mixed.h"
 #include "dataplane/core/worker_reply.h"
 #include "dataplane/core/worker_stage.h"
 #include "dataplane/core/worker_turn.h"

@@ -12,9 +12,12 @@
 #include "control/abi/shared.h"
 #include "dataplane/core/answer.h"
 #include "dataplane/core/backlog.h"
+#include "dataplane/core/errand.h"
+#include "dataplane/core/executor.h"
 #include "dataplane/core/group.h"
 #include "dataplane/core/job.h"
 #include "dataplane/core/limits.h"
+#include "dataplane/core/mixed.h"
 #include "dataplane/core/outbox.h"
 #include "dataplane/core/transfer.h"
 #include "nicpipe/flow_hash.h"
@@ -26,9 +29,6 @@ class Shard;
 }
 
 namespace gannet::dataplane {
-
-template <class S>
-class Executor;
 
 struct WorkerOptions {
   std::uint32_t index = 0;  ///< 0..group.workers()-1; worker k writes shared.worker[k].
@@ -109,12 +109,34 @@ class BasicWorker {
   void push_travellers(std::uint32_t target) noexcept;
   void background(Now now, bool busy) noexcept;
   void write_gauges(Now now) noexcept;
+  [[nodiscard]] static ServeRules udp_rules_of(const abi::LiveConfig& live) noexcept {
+    return {.value_bytes_max = live.udp_answer_bytes_max, .admin = live.udp_admin != 0};
+  }
   static void release_pin(void* self, std::uint32_t segment);
+
+  // worker_errand.h: what others execute for us and we for them.
+  void send_errand(Errand& errand, std::uint32_t owner, Now now) noexcept;
+  void finish_errand(Errand& errand) noexcept;
+  std::uint32_t take_errands(Now now) noexcept;
+  void come_back(Errand& errand) noexcept;
+  void execute_errands(std::span<Errand* const> asked, Now now) noexcept;
+  void execute_errand(Errand& errand, Now now) noexcept;
+  void queue_errand(Errand& errand, std::uint32_t target) noexcept;
+  void push_errands(std::uint32_t target) noexcept;
+  [[nodiscard]] bool close_errands() noexcept;
+
+  // worker_mixed.h: datagrams of several owners.
+  bool run_mixed(Now now) noexcept;
+  bool ask_for(Mixed& mixed, std::uint32_t& budget, Now now) noexcept;
+  bool ask_for_one(Mixed& mixed, Errand& errand, Now now) noexcept;
+  bool answer_mixed(Mixed& mixed, Now now) noexcept;
+  void answer_errand(Mixed& mixed, Errand& errand, bool last, Now now) noexcept;
 
   // worker_stage.h: executing requests.
   bool run_stage(Now now) noexcept;
   void build_stage(bool starved) noexcept;
   bool build_run(Packet& packet, std::uint32_t jobs_max, bool starved, Run& run) noexcept;
+  [[nodiscard]] bool one_owner(Bytes requests, std::uint32_t& owner) const noexcept;
   void execute_stage(Now now) noexcept;
   [[nodiscard]] std::uint32_t find_values(std::uint32_t first, Executor<S>& executor) noexcept;
   [[nodiscard]] bool execute_one(Job& job, Executor<S>& executor, Now now) noexcept;
@@ -147,17 +169,23 @@ class BasicWorker {
   Outbox out_;
   Backlog backlog_;
   TransferTable transfers_;
+  MixedTable mixed_;
+  ErrandPool errands_{kDatagramErrands};                        ///< Of mixed datagrams.
   std::vector<std::array<Packet, kHandoverBurst>> travellers_;  ///< Collected for each worker.
   std::vector<std::uint32_t> travellers_count_;
+  std::vector<std::array<Errand*, kErrandBurst>> errands_out_;
+  std::vector<std::uint32_t> errands_out_count_;
 
   std::array<Job, kStageJobsMax> jobs_;
   std::array<Answer, kStageJobsMax> answers_;  ///< Of a stage's GETs, found and not yet written.
   std::array<Run, kBacklogPackets> runs_;
   std::uint32_t jobs_count_ = 0, runs_count_ = 0;
   std::uint32_t spares_needed_ = 0;  ///< By the stage being built, at most.
+  std::uint32_t mixes_planned_ = 0;  ///< By the stage being built.
   std::uint32_t starved_turns_ = 0;
 
   abi::LiveConfig live_{};
+  ServeRules udp_rules_ = udp_rules_of(live_), stream_rules_;
   std::uint64_t live_generation_ = 0;
   MonotonicNs last_tick_ns_ = 0, last_gauges_ns_ = 0;
 };

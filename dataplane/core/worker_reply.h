@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/core/copy.h"
 #include "dataplane/core/executor.h"
+#include "dataplane/core/mixed.h"
 #include "dataplane/core/stat.h"
 #include "dataplane/core/udp_message.h"
 #include "dataplane/core/worker.h"
@@ -87,12 +89,13 @@ void BasicWorker<S>::reply_single(Job& job, const Answer& answer, const Port& po
   out_.send(packet);
 }
 
-/// Only values from a segment are this long. No slot or no pin: a refusal that the client may take as "try again".
+/// Only values from a segment are this long, ours or another worker's that keeps it for our errand. No slot or no pin:
+/// a refusal that the client may take as "try again".
 template <class S>
 void BasicWorker<S>::reply_long(Job& job, Answer& answer, const Port& port) noexcept {
-  MUST(answer.in_segment);
+  MUST(answer.in_segment || job.errand != nullptr);
   const bool fits = datagrams_of(answer.message_bytes(), port.chunk_bytes) <= kDatagramsMax;
-  if (!fits || transfers_.full() || !shard_.pin(answer.segment)) {
+  if (!fits || transfers_.full() || (answer.in_segment && !shard_.pin(answer.segment))) {
     answer.refuse(fits ? memcache::Status::kNoMemory : memcache::Status::kTooLarge);
     detail::count_refusal(counters_, answer.status);
     return reply_single(job, answer, port);
@@ -100,8 +103,9 @@ void BasicWorker<S>::reply_long(Job& job, Answer& answer, const Port& port) noex
   Transfer& transfer = transfers_.add();
   write_head(transfer.head.data(), answer);  // First: the key lies in the packet.
   begin_transfer(transfer, job, answer.message_bytes(), port);
-  transfer.source = Transfer::Source::kSegment;
+  transfer.source = answer.in_segment ? Transfer::Source::kSegment : Transfer::Source::kErrand;
   transfer.held = answer.segment;
+  transfer.errand = std::exchange(job.errand, nullptr);
   transfer.head_bytes = answer.head_bytes();
   transfer.value = answer.value;
 }
@@ -143,7 +147,7 @@ void BasicWorker<S>::reply_stat(Job& job, Answer& answer, Now now) noexcept {
 }
 
 /// Whom it goes to and in how many pieces. The request's packet is freed, or it waits for the end with its other
-/// requests.
+/// requests; a mixed datagram waits in any case.
 template <class S>
 void BasicWorker<S>::begin_transfer(Transfer& transfer, Job& job, std::uint64_t message_bytes,
                                     const Port& port) noexcept {
@@ -154,10 +158,14 @@ void BasicWorker<S>::begin_transfer(Transfer& transfer, Job& job, std::uint64_t 
   transfer.total = static_cast<std::uint16_t>(datagrams_of(message_bytes, port.chunk_bytes));
   transfer.next = 0;
   transfer.port = packet.port;
-  transfer.has_parked = !job.last;
+  transfer.mixed = job.mixed;
+  transfer.has_parked = !job.last && job.mixed == nullptr;
+  if (job.mixed != nullptr) {
+    job.mixed->waits = true;
+    return;
+  }
   if (job.last) return out_.free(packet);
   packet.cursor = static_cast<std::uint16_t>(job.request.end() - payload.data());
-  packet.mark = 0;
   transfer.parked = packet;
   packet.mark = kMarkParked;
 }
@@ -216,11 +224,18 @@ void BasicWorker<S>::send_next(Transfer& transfer) noexcept {
 template <class S>
 void BasicWorker<S>::release_oldest() noexcept {
   const Transfer& transfer = transfers_.oldest();
-  if (transfer.source == Transfer::Source::kSegment) {
-    shard_.unpin(transfer.held);
-  } else {
-    transfers_.give_stat_buffer(transfer.held);
+  switch (transfer.source) {
+    case Transfer::Source::kSegment:
+      shard_.unpin(transfer.held);
+      break;
+    case Transfer::Source::kStat:
+      transfers_.give_stat_buffer(transfer.held);
+      break;
+    case Transfer::Source::kErrand:
+      finish_errand(*transfer.errand);
+      break;
   }
+  if (transfer.mixed != nullptr) transfer.mixed->waits = false;
   transfers_.remove_oldest();
 }
 

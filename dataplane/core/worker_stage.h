@@ -34,7 +34,7 @@ bool BasicWorker<S>::run_stage(Now now) noexcept {
 
 template <class S>
 void BasicWorker<S>::build_stage(bool starved) noexcept {
-  jobs_count_ = runs_count_ = spares_needed_ = 0;
+  jobs_count_ = runs_count_ = spares_needed_ = mixes_planned_ = 0;
   const std::uint32_t jobs_max = std::min(kStageJobsMax, out_.send_room(static_cast<std::uint32_t>(ports_.size())));
   if (jobs_max == 0) return;
   for (std::uint32_t nth = 0; nth < backlog_.size() && jobs_count_ < jobs_max; ++nth) {
@@ -69,14 +69,29 @@ bool BasicWorker<S>::build_run(Packet& packet, std::uint32_t jobs_max, bool star
       return true;
     }
     job.packet = &packet;
-    job.more_visits = false;
     job.last = true;
     if (job.parsed != memcache::ParseStatus::kOk) {
       ++jobs_count_;
       return true;
     }
     const memcache::OpcodeRule& rule = job.request.rule();
-    const bool flush_round = workers_ > 1 && rule.action == memcache::Action::kFlush;
+    const std::uint32_t end = packet.cursor + job.request.wire_bytes;
+    const bool flush = rule.action == memcache::Action::kFlush;
+    if (workers_ > 1 && packet.mark == 0 && (flush || end != payload.size())) {
+      std::uint32_t owner = index_;
+      if (flush || !one_owner(payload.subspan(packet.cursor), owner)) {
+        if (mixed_.room() == mixes_planned_) return stay();
+        ++mixes_planned_;
+        run.fate = Fate::kMix;
+        return true;
+      }
+      packet.mark = kMarkOneOwner;
+      if (owner != index_) {  // Even when it begins with a request that has no key.
+        run.fate = Fate::kTravel;
+        run.target = owner;
+        return true;
+      }
+    }
     if (rule.key == memcache::KeyRule::kNeeded) {
       const Bytes key = job.request.key_span();
       if (const std::uint32_t owner = worker_of(key, workers_); owner != index_) {
@@ -86,24 +101,35 @@ bool BasicWorker<S>::build_run(Packet& packet, std::uint32_t jobs_max, bool star
       }
       job.probe = shard_.hash(key);
     }
-    const std::uint32_t end = packet.cursor + job.request.wire_bytes;
     job.last = end == payload.size() || rule.action == memcache::Action::kQuit;
-    const std::uint32_t visits = !flush_round ? 1 : (packet.mark & kMarkVisits) == 0 ? workers_ : packet.mark;
-    job.more_visits = visits > 1;
-    if (!job.last && !job.more_visits) {  // Its answer needs a packet of its own.
+    if (!job.last) {  // Its answer needs a packet of its own.
       if (spares_needed_ == out_.spares() && !starved) return stay();
       ++spares_needed_;
     }
-    if (flush_round) packet.mark = static_cast<std::uint8_t>(visits - 1);
     ++jobs_count_;
-    if (job.more_visits) {
-      run.fate = Fate::kTravel;
-      run.target = (index_ + 1) % workers_;
-      return true;
-    }
     if (job.last) return true;
     packet.cursor = static_cast<std::uint16_t>(end);
   }
+}
+
+/// Whether all keys of a datagram's requests belong to one worker, and to whom; without a key `owner` is left as it is.
+/// A FLUSH is everybody's.
+template <class S>
+bool BasicWorker<S>::one_owner(Bytes requests, std::uint32_t& owner) const noexcept {
+  bool found = false;
+  memcache::RequestView request;
+  for (; memcache::parse(requests, request) == memcache::ParseStatus::kOk;
+       requests = requests.subspan(request.wire_bytes)) {
+    const memcache::OpcodeRule& rule = request.rule();
+    if (rule.action == memcache::Action::kFlush) return false;
+    if (rule.action == memcache::Action::kQuit) break;
+    if (rule.key != memcache::KeyRule::kNeeded) continue;
+    const std::uint32_t one = worker_of(request.key_span(), workers_);
+    if (found && one != owner) return false;
+    owner = one;
+    found = true;
+  }
+  return true;
 }
 
 template <class S>
@@ -115,7 +141,7 @@ void BasicWorker<S>::execute_stage(Now now) noexcept {
       probes[keys++] = &jobs_[i].probe;
   }
   shard_.prefetch_burst(std::span(probes).first(keys));
-  Executor<S> executor(shard_, counters_, now.unix_s, live_);
+  Executor<S> executor(shard_, counters_, now.unix_s, udp_rules_);
   std::uint32_t requests = 0;
   for (std::uint32_t next = 0; next < jobs_count_;) {
     const std::uint32_t first = next;
@@ -160,8 +186,8 @@ std::uint32_t BasicWorker<S>::find_values(std::uint32_t first, Executor<S>& exec
 /// Any request but a GET. True: it counts as executed here.
 template <class S>
 bool BasicWorker<S>::execute_one(Job& job, Executor<S>& executor, Now now) noexcept {
-  job.answered = !job.more_visits && job.packet->mark != kMarkParked;
-  if (job.packet->mark == kMarkParked) return false;  // Parsed again when the large answer before it has gone.
+  job.answered = job.packet->mark != kMarkParked;
+  if (!job.answered) return false;  // Parsed again when the large answer before it has gone.
   Answer answer;
   answer.opcode = job.request.opcode;
   answer.opaque = job.request.opaque;
@@ -174,12 +200,12 @@ bool BasicWorker<S>::execute_one(Job& job, Executor<S>& executor, Now now) noexc
     reply_stat(job, answer, now);
     return true;
   } else {
-    if (action == memcache::Action::kFlush && job.answered) abi::bump(counters_.cmd_flush);
+    if (action == memcache::Action::kFlush) abi::bump(counters_.cmd_flush);
     executor.run(job.request, job.probe, answer);
   }
   job.latency_class = static_cast<std::uint8_t>(latency_class_of(action, answer.status));
-  if (job.answered) reply(job, answer);
-  return job.answered;
+  reply(job, answer);
+  return true;
 }
 
 template <class S>
@@ -223,6 +249,8 @@ void BasicWorker<S>::settle_stage() noexcept {
     if (run.fate == Fate::kStay) break;
     if (run.fate == Fate::kTravel) {
       travel(*run.packet, run.target);
+    } else if (run.fate == Fate::kMix) {
+      mixed_.add(*run.packet);
     } else if (run.jobs == 0) {
       out_.free(*run.packet);
     }

@@ -36,7 +36,9 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
       block_(group.shared().worker[options.index]),
       counters_(block_.counters),
       travellers_(group.workers()),
-      travellers_count_(group.workers(), 0) {
+      travellers_count_(group.workers(), 0),
+      errands_out_(group.workers()),
+      errands_out_count_(group.workers(), 0) {
   static_assert(storage::Store<S>);
   MUST_LT(index_, workers_);
   MUST_GE(spares_max_, 1u);
@@ -68,14 +70,18 @@ bool BasicWorker<S>::turn(std::span<Packet> rx, Now now) noexcept {
   adopt_config();
   receive(rx, now);
   bool busy = !rx.empty();
-  if (workers_ > 1) busy |= take_over(now) > 0;
+  if (workers_ > 1) busy |= take_over(now) + take_errands(now) > 0;
   for (std::uint32_t run = 0; run < kStageRunsPerTurn && backlog_.size() > 0; ++run) {
     if (!run_stage(now)) break;
     busy = true;
   }
+  if (mixed_.size() > 0) busy |= run_mixed(now);
   if (transfers_.size() > 0) busy |= continue_transfers();
   if (workers_ > 1) {
-    for (std::uint32_t target = 0; target < workers_; ++target) push_travellers(target);
+    for (std::uint32_t target = 0; target < workers_; ++target) {
+      push_travellers(target);
+      push_errands(target);
+    }
   }
   background(now, busy);
   return busy;
@@ -115,6 +121,7 @@ void BasicWorker<S>::adopt_config() noexcept {
   for (std::uint32_t i = 0; i < prefixes; ++i) {
     allowed[i] = {.address = {live_.allow[i].address}, .bits = std::min<std::uint8_t>(live_.allow[i].bits, 32)};
   }
+  udp_rules_ = udp_rules_of(live_);
   for (Port& port : ports_) port.host.allow(std::span(allowed).first(prefixes));
   if constexpr (requires { &S::set_eviction; }) detail::set_eviction(shard_, &S::set_eviction, live_.eviction);
   block_.gauges.config_generation.store(live_generation_, std::memory_order_release);
@@ -286,9 +293,10 @@ void BasicWorker<S>::write_gauges(Now) noexcept {
 
 template <class S>
 bool BasicWorker<S>::drained() const noexcept {
-  std::uint32_t waiting =
-      backlog_.size() + transfers_.size() + kSendPackets - out_.send_room(static_cast<std::uint32_t>(ports_.size()));
+  std::uint32_t waiting = backlog_.size() + transfers_.size() + mixed_.size() + errands_.used() + kSendPackets -
+                          out_.send_room(static_cast<std::uint32_t>(ports_.size()));
   for (const std::uint32_t count : travellers_count_) waiting += count;
+  for (const std::uint32_t count : errands_out_count_) waiting += count;
   return waiting == 0;
 }
 
@@ -300,7 +308,13 @@ bool BasicWorker<S>::close() noexcept {
   }
   for (; backlog_.size() > 0; backlog_.pop(1)) out_.free(backlog_.at(0));
   while (out_.spares() > 0) out_.free(out_.take_spare());
-  bool all = true;
+  for (std::uint32_t i = 0; i < kMixedMax; ++i) {
+    Mixed& mixed = mixed_.at(i);
+    if (!mixed.used) continue;
+    if (!mixed.packet_gone) out_.free(mixed.packet);
+    mixed_.remove(mixed);
+  }
+  bool all = close_errands();
   for (std::uint32_t from = 0; from < workers_; ++from) {
     if (from == index_) continue;
     std::array<Packet, kTakeoverBurst> taken;

@@ -76,12 +76,15 @@ std::string Appliance::close() {
   if (sum(&abi::WorkerCounters::requests) !=
       sum(&abi::WorkerCounters::answers) + sum(&abi::WorkerCounters::quiet_silences))
     return "requests are not answers and silences";
-  for (std::uint32_t k = 0; k < workers_.size(); ++k) {
-    for (bool all = false; !all;) {
-      all = workers_[k]->close();
+  for (bool all = false; !all;) {  // All together: what one holds of another's comes back to that one.
+    all = true;
+    for (std::uint32_t k = 0; k < workers_.size(); ++k) {
+      all &= workers_[k]->close();
       endpoints_[k]->free(workers_[k]->to_free());
       workers_[k]->freed();
     }
+  }
+  for (std::uint32_t k = 0; k < workers_.size(); ++k) {
     if (shards_[k]->stats().pins != 0) return "a pin is left on worker " + std::to_string(k);
     const storage::AuditReport report = shards_[k]->audit(now_.unix_s);
     if (report.faults != 0) return "audit of worker " + std::to_string(k) + ": " + report.first_fault;
