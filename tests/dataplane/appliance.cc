@@ -131,13 +131,16 @@ void Appliance::settle() {
 
 std::vector<Frame> Appliance::sent() {
   std::vector<Frame> frames;
+  senders_ = 0;
   for (auto& endpoint : endpoints_) {
     endpoint->complete_tx();
+    const std::size_t before = frames.size();
     for (Frame& frame : endpoint->take_sent()) {
       if (const std::string fault = fault_of(frame); !fault.empty())
         throw std::runtime_error("a bad frame was sent: " + fault);
       frames.push_back(std::move(frame));
     }
+    senders_ += frames.size() > before ? 1 : 0;
   }
   return frames;
 }
@@ -152,6 +155,7 @@ std::vector<std::string> Appliance::exchange(std::string_view payload, const Cli
     if (describe(frame) != describe(expected))
       throw std::runtime_error("an answer's headers are not the request's turned round");
   }
+  if (senders_ > 1) throw std::runtime_error("one datagram was answered by several workers");
   return payloads;
 }
 

@@ -47,7 +47,8 @@ class Appliance {
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;
 
-  /// One UDP payload, and the payloads that come back to the same client, once nothing is under way any more.
+  /// One UDP payload, and the payloads that come back to the same client, once nothing is under way any more. All of
+  /// them must be one worker's: only then does a client see them in order.
   [[nodiscard]] std::vector<std::string> exchange(std::string_view payload, const Client& client = {});
   /// The answers to `requests` sent in one datagram, one message each.
   [[nodiscard]] std::vector<Response> ask(std::string_view requests, const Client& client = {});
@@ -71,6 +72,8 @@ class Appliance {
   /// Frames sent since the last call, all queues; every one is checked for right lengths
   /// and checksums. The device has read them then.
   [[nodiscard]] std::vector<Frame> sent();
+  /// How many workers sent something of what sent() gave last.
+  [[nodiscard]] std::uint32_t senders() const { return senders_; }
 
   void advance(std::uint32_t seconds) { now_.unix_s += seconds; }
   [[nodiscard]] UnixSeconds now() const { return now_.unix_s; }
@@ -103,6 +106,7 @@ class Appliance {
   std::vector<std::unique_ptr<dataplane::Worker>> workers_;
   std::vector<std::unique_ptr<nicpipe::MemoryEndpoint>> endpoints_;
   std::uint16_t next_id_ = 1;
+  std::uint32_t senders_ = 0;
   bool closed_ = false;
 };
 

@@ -1,7 +1,6 @@
 /// Random requests over UDP against the oracle of the store's conformance suite: every answer must be one that
 /// memcached's rules allow, wherever the datagram arrives and however many requests share it.
 #include <catch2/catch.hpp>
-#include <map>
 
 #include "dataplane/core/routing.h"
 #include "tests/dataplane/appliance.h"
@@ -134,14 +133,14 @@ void run(std::uint32_t workers, std::uint64_t seed, int rounds, std::size_t shar
     if (operations.empty()) continue;
     const Client client{.address = "10.77.0.1:" + std::to_string(2000 + script.below(30)),
                         .at = seed % 3 == 0 ? 0 : static_cast<std::uint32_t>(script.below(workers))};
-    std::map<std::uint32_t, Response> answers;
-    for (const Response& response : appliance.ask(body, client)) answers[response.opaque] = response;
+    const std::vector<Response> answers = appliance.ask(body, client);
     REQUIRE(answers.size() == operations.size());
     for (std::size_t i = 0; i < operations.size(); ++i) {
       const Operation& operation = operations[i];
-      const Response& response = answers.at(static_cast<std::uint32_t>(i) << 0);
+      const Response& response = answers[i];
       INFO("seed " << seed << ", round " << round << ": " << to_text(operation) << " was answered "
                    << to_text(response));
+      REQUIRE(response.opaque == i);
       if (operation.verb == Verb::kFlush) {
         REQUIRE(response.status == 0);
         for (Model& model : models) REQUIRE(model.judge(operation, now, {}).empty());
