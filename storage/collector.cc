@@ -226,6 +226,11 @@ bool Shard::make_free(std::uint32_t spare) noexcept {
       look_at_oldest();
       const bool drop_all = eviction_ == Eviction::kFifo || jobs >= kMergesMax;
       if (!begin_expired() && !begin_eviction(drop_all)) {
+        if (restoring() && !restore_.busy) {
+          std::uint64_t step_bytes = pool_.geometry().segment_bytes;
+          restore(step_bytes);
+          continue;
+        }
         if (!close_some_tail()) return false;
         continue;
       }

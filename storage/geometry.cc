@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
+
+#include "storage/checksum.h"
 
 namespace gannet::storage {
 
@@ -30,6 +33,16 @@ std::uint32_t choose_segment_bytes(std::uint64_t region_bytes, std::uint32_t ite
   while (bytes < kUsualMax && region_bytes / (bytes * 2) >= kSegmentsWanted) bytes *= 2;
   while (bytes > kSegmentBytesMin && divide(region_bytes, bytes).segments < kSegmentsFew) bytes /= 2;
   return std::max(bytes, std::bit_ceil(item_bytes_max));
+}
+
+std::uint32_t geometry_crc(const ShardHeader& header) noexcept {
+  constexpr std::size_t kFrom = offsetof(ShardHeader, region_bytes);
+  constexpr std::size_t kTo = offsetof(ShardHeader, hash_key_b) + sizeof(header.hash_key_b);
+  return crc32c({reinterpret_cast<const std::byte*>(&header) + kFrom, kTo - kFrom});
+}
+
+std::uint32_t header_crc(const SegmentHeader& segment) noexcept {
+  return crc32c({reinterpret_cast<const std::byte*>(&segment), offsetof(SegmentHeader, header_crc)});
 }
 
 bool make_geometry(std::uint64_t region_bytes, std::uint32_t segment_bytes, std::uint32_t item_bytes_max, Geometry& out,

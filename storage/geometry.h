@@ -20,4 +20,9 @@ namespace gannet::storage {
 [[nodiscard]] bool make_geometry(std::uint64_t region_bytes, std::uint32_t segment_bytes, std::uint32_t item_bytes_max,
                                  Geometry& out, std::string& why);
 
+/// What the header page's geometry_crc has to be.
+[[nodiscard]] std::uint32_t geometry_crc(const ShardHeader& header) noexcept;
+/// What a sealed segment's header_crc has to be.
+[[nodiscard]] std::uint32_t header_crc(const SegmentHeader& segment) noexcept;
+
 }  // namespace gannet::storage

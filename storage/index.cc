@@ -23,6 +23,15 @@ void Index::format(std::byte* base, const Geometry& geometry, std::uint32_t firs
   std::memset(bucket_at(0), 0, page_buckets * sizeof(Bucket));
 }
 
+void Index::add_empty_page() noexcept {
+  MUST_EQ(items_, 0u);
+  MUST_EQ(buckets_ & page_mask_, 0u);
+  directory_[buckets_ >> page_buckets_shift_] = take_page(store_[0]);
+  std::memset(bucket_at(buckets_), 0, (page_mask_ + 1) * sizeof(Bucket));
+  buckets_ += page_mask_ + 1;
+  mask_ = std::bit_ceil(buckets_) - 1;
+}
+
 void Index::give_segment(std::uint32_t id, Use use) noexcept {
   for (std::uint32_t i = kPagesPerSegment; i-- > 0;) store_page(store_for(use), id * kPagesPerSegment + i);
 }

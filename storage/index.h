@@ -122,6 +122,9 @@ class Index {
   /// an item's key; asked only while the table is small.
   template <class HashOf>
   void grow(HashOf&& hash_of) noexcept;
+  /// A page of empty buckets more, without looking at the others: only while the index has no entry. Needs a page in
+  /// store.
+  void add_empty_page() noexcept;
   /// Folds the last bucket into the one it was split from. Needs overflow_ready(). May leave a page in store. False:
   /// not now.
   [[nodiscard]] bool shrink() noexcept;

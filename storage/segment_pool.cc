@@ -1,19 +1,64 @@
 #include "storage/segment_pool.h"
 
+#include "storage/geometry.h"
+
 namespace gannet::storage {
 
-void SegmentPool::format(MutableBytes region, const Geometry& geometry) noexcept {
+void SegmentPool::lay_out(MutableBytes region, const Geometry& geometry) noexcept {
   base_ = region.data();
   headers_ = reinterpret_cast<SegmentHeader*>(base_ + kShardHeaderBytes);
   geometry_ = geometry;
   oldest_.fill(kNoSegment);
   youngest_.fill(kNoSegment);
+}
+
+void SegmentPool::wipe(std::uint32_t id) noexcept {
+  ordered_store(headers_[id].state, SegmentState::kFree);
+  SegmentHeader fresh{};
+  fresh.magic = kSegmentMagic;
+  fresh.id = id;
+  headers_[id] = fresh;
+  push_free(id);
+}
+
+void SegmentPool::format(MutableBytes region, const Geometry& geometry) noexcept {
+  lay_out(region, geometry);
+  for (std::uint32_t id = geometry.segments; id-- > 0;) wipe(id);
+}
+
+std::uint32_t SegmentPool::attach(MutableBytes region, const Geometry& geometry, std::vector<std::uint32_t>& kept) {
+  lay_out(region, geometry);
+  std::uint32_t damaged = 0;
   for (std::uint32_t id = geometry.segments; id-- > 0;) {
-    headers_[id] = SegmentHeader{};
-    headers_[id].magic = kSegmentMagic;
-    headers_[id].id = id;
-    push_free(id);
+    SegmentHeader& segment = headers_[id];
+    const bool ours = segment.magic == kSegmentMagic && segment.id == id && segment.state <= SegmentState::kKept;
+    const bool holds = ours && segment.state != SegmentState::kFree && segment.state != SegmentState::kIndex;
+    const bool sane = segment.used_bytes <= geometry.segment_bytes && segment.used_bytes % 4 == 0 &&
+                      segment.ttl_bucket < kTtlBuckets &&
+                      (segment.state != SegmentState::kSealed || segment.header_crc == header_crc(segment));
+    if (!ours || (holds && !sane)) ++damaged;
+    if (!holds || !sane || segment.live_items == 0) {
+      wipe(id);
+      continue;
+    }
+    segment.pins = segment.reservations = 0;
+    segment.previous = segment.next = kNoSegment;
+    ordered_store(segment.state, SegmentState::kKept);
+    kept.push_back(id);
   }
+  return damaged;
+}
+
+void SegmentPool::enlist(std::uint32_t id) noexcept {
+  SegmentHeader& segment = headers_[id];
+  const std::uint32_t bucket = segment.ttl_bucket;
+  segment.previous = youngest_[bucket];
+  if (segment.previous != kNoSegment) {
+    headers_[segment.previous].next = id;
+  } else {
+    oldest_[bucket] = id;
+  }
+  youngest_[bucket] = id;
 }
 
 std::uint32_t SegmentPool::pop_free() noexcept {
@@ -52,13 +97,7 @@ std::uint32_t SegmentPool::open(std::uint32_t bucket, std::uint64_t sequence, Un
   segment.live_bytes = 0;
   segment.live_items = 0;
   segment.ttl_bucket = static_cast<std::uint8_t>(bucket);
-  segment.previous = youngest_[bucket];
-  if (segment.previous != kNoSegment) {
-    headers_[segment.previous].next = id;
-  } else {
-    oldest_[bucket] = id;
-  }
-  youngest_[bucket] = id;
+  enlist(id);
   ordered_store(segment.state, SegmentState::kOpen);  // Last: an open segment's header is whole.
   return id;
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "storage/base/bytes.h"
 #include "storage/base/must.h"
@@ -29,6 +30,13 @@ class SegmentPool {
   SegmentPool() = default;
   /// Takes the region over and makes every segment free. `region` is laid out as `geometry` says.
   void format(MutableBytes region, const Geometry& geometry) noexcept;
+
+  /// The same for a region that holds segments of an earlier process. Those with a live item are kKept and their ids in
+  /// `kept`, in no order, not yet enlisted; all others are free, those of the index too. Gives the number of headers
+  /// that were damaged. No header is believed that could not have been left by a process that died.
+  [[nodiscard]] std::uint32_t attach(MutableBytes region, const Geometry& geometry, std::vector<std::uint32_t>& kept);
+  /// Puts a kept segment at the end of its bucket's list.
+  void enlist(std::uint32_t id) noexcept;
 
   [[nodiscard]] const Geometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] std::byte* base() const noexcept { return base_; }
@@ -63,6 +71,9 @@ class SegmentPool {
   [[nodiscard]] std::uint32_t youngest(std::uint32_t bucket) const noexcept { return youngest_[bucket]; }
 
  private:
+  void lay_out(MutableBytes region, const Geometry& geometry) noexcept;
+  /// Whatever it was, it is free and its header new.
+  void wipe(std::uint32_t id) noexcept;
   [[nodiscard]] std::uint32_t pop_free() noexcept;
   void push_free(std::uint32_t id) noexcept;
 

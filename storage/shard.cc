@@ -224,7 +224,7 @@ void Shard::end_reservation(OpenReservation& open) noexcept {
 
 StoreStatus Shard::too_large(Probe probe, const SetRequest& request) noexcept {
   if (request.mode == SetMode::kSet) {
-    if (const Location old = locate(probe.hash, request.key); old != 0) forget(probe.hash, old);
+    remove(probe.hash, request.key, locate(probe.hash, request.key));
   }
   return StoreStatus::kTooLarge;
 }
@@ -280,7 +280,7 @@ void Shard::abandon(const Reservation& reservation) noexcept {
 StoreStatus Shard::finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept {
   const Location old = locate(hash, key);
   const std::uint64_t cas = header().next_cas++;
-  if (item_at(at).expired(now_)) {  // Stored, and gone at once: nothing is left to be seen.
+  if (item_at(at).expired(now_) && !restoring()) {  // Stored, and gone at once: nothing is left to be seen.
     if (old != 0) forget(hash, old);
     discard(at);
   } else if (!publish(hash, at, cas, old)) {
@@ -317,10 +317,9 @@ StoreStatus Shard::erase(Probe probe, Bytes key, std::uint64_t cas, UnixSeconds 
   check_owner();
   advance(now);
   const Location at = locate_visible(probe.hash, key);
-  if (at == 0) return StoreStatus::kNotFound;
-  if (cas != 0 && item_at(at).cas() != cas) return StoreStatus::kExists;
-  forget(probe.hash, at);
-  return StoreStatus::kStored;
+  if (at != 0 && cas != 0 && item_at(at).cas() != cas) return StoreStatus::kExists;
+  remove(probe.hash, key, at);
+  return at != 0 ? StoreStatus::kStored : StoreStatus::kNotFound;
 }
 
 }  // namespace gannet::storage

@@ -29,6 +29,7 @@
 #include <memory>
 #include <string>
 
+#include "storage/attach.h"
 #include "storage/base/bytes.h"
 #include "storage/base/clock.h"
 #include "storage/base/must.h"
@@ -58,6 +59,11 @@ struct ShardOptions {
   /// 1..65535. Above it pin() refuses and the caller copies.
   std::uint32_t pins_max = 4096;
   UnixSeconds now = 0;
+  /// The keys are divided among `regions` shards, and this is number `region` of them: a shard of another division is
+  /// not attached to.
+  std::uint16_t regions = 1, region = 0;
+  /// attach(): how much of what was left is read before it returns. The rest is read by tick().
+  std::uint64_t restore_first_bytes = 0;
 };
 
 class Shard {
@@ -68,6 +74,24 @@ class Shard {
   /// `why` is one sentence that says what to change. The only call that allocates.
   [[nodiscard]] static std::unique_ptr<Shard> format(MutableBytes region, const ShardOptions& options,
                                                      std::string& why);
+  /// Takes over what an earlier process left in `region`, at whatever instruction it died: what had been committed and
+  /// not overwritten, deleted, expired or evicted is served again. Every segment is verified before an item of it can
+  /// be found; a damaged one is given up whole. `options.hash_key` is not used (the region has its own), nor is a clock
+  /// trusted that lies behind the one the items were served by. nullptr: `report` says why not, and but for kDamaged
+  /// the region is as it was. Takes time for the segments' headers, the index's empty buckets and restore_first_bytes;
+  /// any thread.
+  [[nodiscard]] static std::unique_ptr<Shard> attach(MutableBytes region, const ShardOptions& options,
+                                                     AttachReport& report);
+  /// Items left by an earlier process are still to be read: tick() does, and a lookup may miss what comes back later.
+  [[nodiscard]] bool restoring() const noexcept { return restore_.count != 0; }
+  /// Before a clean end: seals everything, and says in the header page that it did.
+  void close() noexcept;
+  /// A number that outlives the process beside the items: how far the clock that feeds `now` runs ahead of the
+  /// machine's monotonic one. Not used here.
+  void note_clock_lead(std::int64_t ns) noexcept { header().clock_lead_ns = ns; }
+  [[nodiscard]] std::int64_t clock_lead() const noexcept { return header().clock_lead_ns; }
+  [[nodiscard]] HashKey hash_key() const noexcept { return hash_key_; }
+
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
   ~Shard() = default;
@@ -144,6 +168,21 @@ class Shard {
     std::uint64_t usual_bytes = 0;
   };
 
+  /// What is left to read of an earlier process's items (restore.cc).
+  struct Restore {
+    std::unique_ptr<std::uint32_t[]> order;  ///< The kept segments, oldest first.
+    std::uint32_t count = 0, next = 0;       ///< count 0: nothing to do.
+    std::uint64_t sequence = 0;              ///< Segments from here on are this process's own.
+    bool careful = false;                    ///< Two live items of one key are possible.
+    bool failed = false;                     ///< careful, and something was lost: nothing of it may be served.
+    bool busy = false;
+    // Of the segment order[next]:
+    bool verified = false;  ///< Its items are being entered; otherwise it is being checked.
+    bool sealed = false;
+    std::uint32_t offset = 0, crc = 0, live_items = 0, live_bytes = 0;
+    std::uint64_t cas_max = 0;
+  };
+
   Shard() = default;
 
   [[nodiscard]] static const void* this_thread_mark() noexcept {
@@ -209,6 +248,33 @@ class Shard {
   [[nodiscard]] OpenReservation& reservation_of(const Reservation& reservation) noexcept;
   void end_reservation(OpenReservation& open) noexcept;
 
+  // attach.cc
+  /// What format() and attach() have in common; needs no region.
+  void prepare(const ShardOptions& options, const Geometry& geometry, HashKey hash_key);
+  /// False: report.why says why this cannot be served.
+  [[nodiscard]] bool take_over(MutableBytes region, const Geometry& geometry, AttachReport& report);
+  /// Of a replacement that was under way the old item dies, if the new one lives.
+  void settle_replacement() noexcept;
+  [[nodiscard]] bool may_hold_item(Location at) const noexcept;
+  void presize_index(std::uint64_t items) noexcept;
+
+  // restore.cc
+  void restore(std::uint64_t& budget) noexcept;
+  void restore_all() noexcept;
+  void end_restore() noexcept;
+  void verify_kept(std::uint32_t id, std::uint64_t& budget) noexcept;
+  void enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept;
+  void enter_item(Location at, std::uint64_t hash) noexcept;
+  /// The segment has been verified, and its items are on their way into the index.
+  [[nodiscard]] bool being_entered(std::uint32_t id) const noexcept {
+    return restoring() && restore_.verified && restore_.order[restore_.next] == id;
+  }
+  void retire_kept(std::uint32_t id) noexcept;
+  void next_kept() noexcept;
+  /// The key is to be found no more. `at` is its item, 0 for none that is known; while restoring, that says little.
+  void remove(std::uint64_t hash, Bytes key, Location at) noexcept;
+  [[nodiscard]] bool mark_removed(std::uint64_t hash, Bytes key) noexcept;
+
   // shard_update.cc
   /// A copy of the visible item at `from`, its value `value_bytes` long and yet to be written, as make_item gives it;
   /// `from` follows the item if making room moved it. 0: no memory, or making room evicted it (then `from` is 0 too).
@@ -246,6 +312,9 @@ class Shard {
   [[nodiscard]] bool move_item(Location at, std::uint64_t hash) noexcept;
 
   // victims.cc: which segments
+  /// Full, and nobody holds on to it.
+  [[nodiscard]] static bool releasable(const SegmentHeader& segment) noexcept;
+  /// ... and its items may leave the index.
   [[nodiscard]] bool evictable(const SegmentHeader& segment) const noexcept;
   [[nodiscard]] bool finished(const SegmentHeader& segment) const noexcept;
   [[nodiscard]] std::uint32_t oldest_evictable() const noexcept;
@@ -293,6 +362,7 @@ class Shard {
   std::uint64_t flush_sequence_ = 0;  ///< Segments opened before it hold nothing but flushed items (and late commits).
   std::uint32_t closed_ = 0;          ///< Segments in state kClosed.
   std::uint32_t seal_segment_ = kNoSegment, seal_offset_ = 0, seal_crc_ = 0, seal_cursor_ = 0;
+  Restore restore_;
   std::uint64_t live_bytes_ = 0;
   Stats counts_;  ///< The counters among them; gauges are filled in by stats().
   std::unique_ptr<OpenReservation[]> reservations_;

@@ -8,6 +8,21 @@
 
 namespace gannet::storage {
 
+void Shard::prepare(const ShardOptions& options, const Geometry& geometry, HashKey hash_key) {
+  hash_key_ = hash_key;
+  eviction_ = options.eviction;
+  pins_max_ = options.pins_max;
+  now_ = options.now;
+  item_bytes_max_ =
+      options.item_bytes_max != 0 ? options.item_bytes_max : std::min(1024u * 1024, geometry.segment_bytes);
+  reservations_ = std::make_unique<OpenReservation[]>(kReservationsMax);
+  for (std::uint32_t i = 0; i < kReservationsMax; ++i) reservations_[i].next = i + 1;
+  const std::uint32_t segments = geometry.segments;
+  spare_ = 1;
+  free_wanted_ = 1 + std::clamp(segments / 64, 1u, 8u);
+  tails_max_ = std::clamp(segments * 5 / 100, 1u, kTailsMax);
+}
+
 std::unique_ptr<Shard> Shard::format(MutableBytes region, const ShardOptions& options, std::string& why) {
   Geometry geometry;
   if (!make_geometry(region.size(), options.segment_bytes, options.item_bytes_max, geometry, why)) return nullptr;
@@ -17,14 +32,7 @@ std::unique_ptr<Shard> Shard::format(MutableBytes region, const ShardOptions& op
   }
   MUST_EQ(reinterpret_cast<std::uintptr_t>(region.data()) % 64, 0u);
   std::unique_ptr<Shard> shard(new Shard);
-  shard->hash_key_ = options.hash_key;
-  shard->eviction_ = options.eviction;
-  shard->pins_max_ = options.pins_max;
-  shard->now_ = options.now;
-  shard->item_bytes_max_ =
-      options.item_bytes_max != 0 ? options.item_bytes_max : std::min(1024u * 1024, geometry.segment_bytes);
-  shard->reservations_ = std::make_unique<OpenReservation[]>(kReservationsMax);
-  for (std::uint32_t i = 0; i < kReservationsMax; ++i) shard->reservations_[i].next = i + 1;
+  shard->prepare(options, geometry, options.hash_key);
 
   auto& header = *reinterpret_cast<ShardHeader*>(region.data());
   ordered_store(header.magic, std::uint64_t{0});
@@ -36,12 +44,11 @@ std::unique_ptr<Shard> Shard::format(MutableBytes region, const ShardOptions& op
   header.segment_bytes = geometry.segment_bytes;
   header.segments = geometry.segments;
   header.item_bytes_max = shard->item_bytes_max_;
+  header.regions = options.regions;
+  header.region = options.region;
   header.hash_key_a = options.hash_key.a;
   header.hash_key_b = options.hash_key.b;
-  const auto* const bytes = reinterpret_cast<const std::byte*>(&header);
-  constexpr std::size_t kFrom = offsetof(ShardHeader, region_bytes);
-  constexpr std::size_t kTo = offsetof(ShardHeader, hash_key_b) + sizeof(header.hash_key_b);
-  header.geometry_crc = crc32c({bytes + kFrom, kTo - kFrom});
+  header.geometry_crc = geometry_crc(header);
   // A CAS that a client kept from before a cold start must not fit again: the clock leads.
   header.next_cas = std::max<std::uint64_t>(std::uint64_t{options.now} << 32, 1);
   header.next_sequence = 1;
@@ -49,10 +56,6 @@ std::unique_ptr<Shard> Shard::format(MutableBytes region, const ShardOptions& op
 
   shard->pool_.format(region, geometry);
   shard->index_.format(region.data(), geometry, shard->pool_.take_for_index());
-  const std::uint32_t segments = geometry.segments;
-  shard->spare_ = 1;
-  shard->free_wanted_ = 1 + std::clamp(segments / 64, 1u, 8u);
-  shard->tails_max_ = std::clamp(segments * 5 / 100, 1u, kTailsMax);
   ordered_store(header.magic, kShardMagic);
   return shard;
 }
@@ -93,6 +96,7 @@ Stats Shard::stats() const noexcept {
   out.expired_bytes_held = held_;
   out.pins = pins_;
   out.reservations = reservations_open_;
+  out.segments_kept = restore_.count - restore_.next;
   return out;
 }
 

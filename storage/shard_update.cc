@@ -49,12 +49,19 @@ StoreStatus Shard::touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSec
   check_owner();
   advance(now);
   Location from = locate_visible(probe.hash, key);
-  if (from == 0) return StoreStatus::kNotFound;
+  const bool ends = expires_at != kNever && expires_at <= now_;
+  if (from == 0) {
+    if (ends && restoring()) remove(probe.hash, key, 0);
+    return StoreStatus::kNotFound;
+  }
   count_use(item_at(from));
   describe(from, out);
   if (item_at(from).expires_at == expires_at) return StoreStatus::kStored;
-  if (expires_at != kNever && expires_at <= now_) {
-    forget(probe.hash, from);  // Its bytes stay readable until the next change.
+  if (ends) {
+    SegmentHeader& segment = pool_.header(out.segment);
+    ++segment.pins;  // Its bytes stay readable until the next change, whatever has to be moved for that.
+    remove(probe.hash, key, from);
+    --segment.pins;
     out.expires_at = expires_at;
     return StoreStatus::kStored;
   }

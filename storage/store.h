@@ -99,6 +99,13 @@ struct Stats {
       0;  ///< Bytes of expired items not yet collected, estimated from the ranges their segments cover.
   std::uint64_t pins = 0, reservations = 0;
   std::uint64_t set_no_memory = 0;
+  // Of a start with items that an earlier process left, since that start.
+  std::uint64_t segments_kept = 0;     ///< Still to be read.
+  std::uint64_t restored_items = 0;    ///< Found alive, and served again.
+  std::uint64_t restore_dropped = 0;   ///< Found, but expired, flushed or replaced since.
+  std::uint64_t damaged_segments = 0;  ///< That failed their checksum, then or since, and were given up.
+  std::uint64_t damaged_items = 0;     ///< Live items lost with those, as far as it can be told.
+  std::uint64_t scrub_rounds = 0;      ///< Times that every sealed segment was verified in the background.
 };
 
 /// What audit() found. `faults` 0 means every invariant holds.

@@ -1,8 +1,7 @@
 // Background work in bounded steps: expiry, eviction ahead of need, sealing, the index's growth.
 #include <algorithm>
-#include <cstddef>
 
-#include "storage/checksum.h"
+#include "storage/geometry.h"
 #include "storage/shard.h"
 
 namespace gannet::storage {
@@ -10,6 +9,10 @@ namespace gannet::storage {
 void Shard::tick(UnixSeconds now, std::uint32_t budget_bytes) noexcept {
   check_owner();
   advance(now);
+  if (restoring()) [[unlikely]] {
+    std::uint64_t restore_budget = budget_bytes;
+    restore(restore_budget);
+  }
   if (watched_s_ != now_) {
     watched_s_ = now_;
     close_finished_tails();
@@ -49,6 +52,7 @@ void Shard::tend_index(std::uint32_t steps) noexcept {
     if (index_.growth_needs_segment() && !give_index_segment(Index::Use::kBuckets)) return;
     index_.grow([this](Location at) { return hash_at(at); });
   }
+  if (restoring()) return;  // What looks too large by now is about right for what is still to come.
   // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.
   for (; steps > 0 && index_.wants_shrink() && index_.overflow_buckets_free() > 1; --steps) {
     if (!index_.shrink()) return;
@@ -87,8 +91,7 @@ void Shard::seal(std::uint32_t id) noexcept {
   SegmentHeader& segment = pool_.header(id);
   MUST_EQ(seal_offset_, segment.used_bytes);
   segment.body_crc = seal_crc_;
-  ordered_store(segment.header_crc,
-                crc32c({reinterpret_cast<const std::byte*>(&segment), offsetof(SegmentHeader, header_crc)}));
+  ordered_store(segment.header_crc, header_crc(segment));
   ordered_store(segment.state, SegmentState::kSealed);
   --closed_;
 }

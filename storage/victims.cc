@@ -3,9 +3,13 @@
 
 namespace gannet::storage {
 
-bool Shard::evictable(const SegmentHeader& segment) const noexcept {
+bool Shard::releasable(const SegmentHeader& segment) noexcept {
   return (segment.state == SegmentState::kClosed || segment.state == SegmentState::kSealed) && segment.pins == 0 &&
          segment.reservations == 0;
+}
+
+bool Shard::evictable(const SegmentHeader& segment) const noexcept {
+  return releasable(segment) && (!restoring() || (!restore_.careful && segment.sequence < restore_.sequence));
 }
 
 bool Shard::finished(const SegmentHeader& segment) const noexcept {
@@ -44,7 +48,7 @@ void Shard::add_to_window(std::uint32_t id) noexcept {
 
 void Shard::release_if_empty(std::uint32_t id) noexcept {
   const SegmentHeader& segment = pool_.header(id);
-  if (segment.live_items != 0 || !evictable(segment)) return;
+  if (segment.live_items != 0 || !releasable(segment)) return;
   if (segment.state == SegmentState::kClosed) --closed_;
   if (seal_segment_ == id) seal_segment_ = kNoSegment;
   pool_.release(id);

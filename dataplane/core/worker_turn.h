@@ -84,6 +84,7 @@ bool BasicWorker<S>::turn(std::span<Packet> rx, Now now) noexcept {
     }
   }
   background(now, busy);
+  if constexpr (requires { shard_.restoring(); }) busy |= shard_.restoring();  // No time to sleep.
   return busy;
 }
 
@@ -255,7 +256,9 @@ void BasicWorker<S>::push_travellers(std::uint32_t target) noexcept {
 /// The store's own work on its schedule (every idle turn as well), gauges, heartbeat.
 template <class S>
 void BasicWorker<S>::background(Now now, bool busy) noexcept {
-  if (!busy || now.mono_ns - last_tick_ns_ >= kTickIntervalNs) {
+  bool hurry = !busy;
+  if constexpr (requires { shard_.restoring(); }) hurry |= shard_.restoring();
+  if (hurry || now.mono_ns - last_tick_ns_ >= kTickIntervalNs) {
     shard_.tick(now.unix_s, kTickBytes);
     last_tick_ns_ = now.mono_ns;
   }

@@ -1,0 +1,196 @@
+// Reading what an earlier process left, segment by segment and oldest first, while the shard already serves: each
+// segment is verified whole before its first item can be found.
+//
+// While that goes on the index does not know every live item, so whatever leaves it has to leave something behind, or
+// an older value not read yet would take its place: an item already expired stands for each removal (Shard::remove),
+// and segments opened since the attach are not evicted (Shard::evictable). A process that dies meanwhile leaves
+// restore_sequence in the header page; the next one reads everything before it serves, the higher CAS of a key staying.
+#include <array>
+
+#include "storage/attach.h"
+#include "storage/geometry.h"
+#include "storage/shard.h"
+
+namespace gannet::storage {
+namespace {
+
+constexpr std::uint32_t kBatch = 32;
+/// Work per item entered, in bytes of budget beyond its own.
+constexpr std::uint64_t kEnterCost = 64;
+/// The second 1 of unix time: the expiry of what stands for a removal.
+constexpr UnixSeconds kLongGone = 1;
+
+}  // namespace
+
+void Shard::restore(std::uint64_t& budget) noexcept {
+  Restore& job = restore_;
+  if (job.busy) return;  // Making room for the index has led back here.
+  job.busy = true;
+  while (job.next < job.count && budget > 0) {
+    const std::uint32_t id = job.order[job.next];
+    if (!job.verified) {
+      verify_kept(id, budget);
+    } else {
+      enter_kept(id, budget);
+    }
+    if (job.failed) job.next = job.count;
+  }
+  job.busy = false;
+  if (job.count > 0 && job.next == job.count && !job.failed) end_restore();
+}
+
+void Shard::end_restore() noexcept {
+  restore_.count = restore_.next = 0;
+  ordered_store(header().restore_sequence, std::uint64_t{0});
+}
+
+void Shard::verify_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
+  Restore& job = restore_;
+  SegmentHeader& segment = pool_.header(id);
+  const std::byte* const data = pool_.data(id);
+  if (job.offset == 0) job.sealed = segment.header_crc == header_crc(segment);
+  while (job.offset < segment.used_bytes && budget > 0) {
+    const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
+    const std::uint32_t room = segment.used_bytes - job.offset;
+    const bool fits = room >= sizeof(ItemHeader) && item_fits(item.key_bytes(), item.item_bytes(), room);
+    if (job.sealed) {
+      if (!fits) return retire_kept(id);
+      job.crc = body_crc_extend(job.crc, item);
+    } else if (!fits || (!item.dead() && item.check != item_check(item))) {
+      // The segment ends here: nobody vouches for anything behind an item that fails.
+      if (job.careful) return retire_kept(id);
+      ++counts_.damaged_segments;
+      segment.used_bytes = job.offset;
+      break;
+    }
+    const std::uint32_t bytes = item.item_bytes();
+    if (!item.dead()) {
+      ++job.live_items;
+      job.live_bytes += bytes;
+      if (item.cas() > job.cas_max) job.cas_max = item.cas();
+    }
+    job.offset += bytes;
+    budget -= budget < bytes ? budget : bytes;
+  }
+  if (job.offset < segment.used_bytes) return;
+  if (job.sealed && job.crc != segment.body_crc) return retire_kept(id);
+  // A crash leaves the counts too large by one at most, never too small: a dead bit was lost.
+  if (job.live_items > segment.live_items || job.live_bytes > segment.live_bytes) return retire_kept(id);
+  if (job.cas_max >= header().next_cas) header().next_cas = job.cas_max + 1;
+  segment.live_items = job.live_items;
+  segment.live_bytes = job.live_bytes;
+  live_bytes_ += job.live_bytes;
+  job.verified = true;
+  job.offset = 0;
+}
+
+void Shard::retire_kept(std::uint32_t id) noexcept {
+  SegmentHeader& segment = pool_.header(id);
+  ++counts_.damaged_segments;
+  counts_.damaged_items += segment.live_items;
+  if (restore_.careful) {
+    restore_.failed = true;
+    return;
+  }
+  segment.live_items = segment.live_bytes = 0;
+  ordered_store(segment.state, SegmentState::kDraining);
+  pool_.release(id);
+  next_kept();
+}
+
+void Shard::next_kept() noexcept {
+  Restore& job = restore_;
+  ++job.next;
+  job.verified = false;
+  job.offset = job.crc = job.live_items = job.live_bytes = 0;
+  job.cas_max = 0;
+}
+
+void Shard::enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
+  Restore& job = restore_;
+  SegmentHeader& segment = pool_.header(id);
+  std::byte* const data = pool_.data(id);
+  while (job.offset < segment.used_bytes && budget > 0 && !job.failed) {
+    std::array<Location, kBatch> at;
+    std::array<std::uint64_t, kBatch> hash;
+    std::uint32_t count = 0, offset = job.offset;
+    while (count < kBatch && offset < segment.used_bytes) {
+      const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
+      if (!item.dead()) {
+        at[count] = pool_.location(id, offset);
+        hash[count] = keyed_hash(hash_key_, item.key());
+        index_.prefetch(hash[count]);
+        ++count;
+      }
+      const std::uint32_t bytes = item.item_bytes();
+      offset += bytes;
+      budget -= budget < bytes ? budget : bytes;
+    }
+    for (std::uint32_t i = 0; i < count; ++i) enter_item(at[i], hash[i]);
+    job.offset = offset;
+    const std::uint64_t cost = count * kEnterCost;
+    budget -= budget < cost ? budget : cost;
+    tend_index(count);
+  }
+  if (job.offset < segment.used_bytes || job.failed) return;
+  if (job.sealed) {
+    ordered_store(segment.state, SegmentState::kSealed);
+  } else {
+    segment.header_crc = 0;
+    ordered_store(segment.state, SegmentState::kClosed);
+    ++closed_;
+  }
+  next_kept();
+  release_if_empty(id);
+}
+
+void Shard::enter_item(Location at, std::uint64_t hash) noexcept {
+  const ItemHeader& item = item_at(at);
+  // What expired may stand for a removal of something not read yet if the earlier process did not get to the end.
+  if (item.cas() < flush_cas_ || (!restore_.careful && item.expired(now_))) {
+    ++counts_.restore_dropped;
+    bury(at);
+    return;
+  }
+  const Location other = index_.find(hash, [&](Location there) { return has_key(item_at(there), item.key()); });
+  if (other == 0) {
+    if (ready_index() && index_.insert(hash, at)) {
+      ++counts_.restored_items;
+      return;
+    }
+    ++counts_.restore_dropped;
+    restore_.failed |= restore_.careful;
+    bury(at);
+    return;
+  }
+  ++counts_.restore_dropped;
+  if (item_at(other).cas() >= item.cas()) {
+    bury(at);
+    return;
+  }
+  index_.replace(hash, other, at);
+  bury(other);
+}
+
+void Shard::remove(std::uint64_t hash, Bytes key, Location at) noexcept {
+  if (restoring()) [[unlikely]] {
+    if (mark_removed(hash, key)) return;
+    restore_all();
+    at = locate(hash, key);
+  }
+  if (at != 0) forget(hash, at);
+}
+
+bool Shard::mark_removed(std::uint64_t hash, Bytes key) noexcept {
+  if (!ready_index()) return false;
+  const Location at = make_item(key, 0, 0, kLongGone);
+  if (at == 0) return false;
+  return publish(hash, at, header().next_cas++, locate(hash, key));
+}
+
+void Shard::restore_all() noexcept {
+  std::uint64_t all = ~std::uint64_t{0};
+  restore(all);
+}
+
+}  // namespace gannet::storage
