@@ -106,6 +106,7 @@ void Appliance::publish_live() {
   shared.control.config_applied_unix_s.store(unix_seconds());
   shared.control.config_pending.store(pending().size());
   supervisor_.set_restart_when_stuck(wanted_.restart_when_stuck);
+  supervisor_.set_start_limit(std::uint64_t{wanted_.start_limit_s} * 1'000'000'000);
   log_line(Level::kInfo, "published the live configuration",
            {{"generation", fmt::format("{}", generation)}, {"file", wanted_.file}});
 }
@@ -214,7 +215,18 @@ void Appliance::note_status(MonotonicNs now) {
   status.next_start_ns.store(supervisor_.next_start_ns());
 }
 
+std::string Appliance::detach() {
+  const abi::Supervision state = supervisor_.state();
+  if (!supervisor_.alive() || state == abi::Supervision::kStopping)
+    return fmt::format("gannetd is {}: there is none to be left running",
+                       abi::supervision_name(static_cast<std::uint64_t>(state)));
+  log_line(Level::kInfo, "leaving gannetd to the next gannet-control", {{"pid", fmt::format("{}", child_)}});
+  detached_ = true;
+  return "";
+}
+
 bool Appliance::turn(MonotonicNs now) {
+  if (detached_) return false;
   notice_end(now);
   const auto phase = static_cast<abi::Phase>(shared_->dataplane.phase.load(std::memory_order_acquire));
   const MonotonicNs since = supervisor_.serving_since_ns() != 0 ? supervisor_.serving_since_ns() : now;
@@ -229,6 +241,11 @@ bool Appliance::turn(MonotonicNs now) {
         signal_process(watch_, SIGTERM);
         break;
       case Action::kKill:
+        if (supervisor_.state() == abi::Supervision::kStarting)
+          abi::set_text(shared_.writable().dataplane.message[0],
+                        fmt::format("it did not serve within {} s and was killed: if its memory takes longer to be "
+                                    "cleared, raise control.start_limit_s",
+                                    wanted_.start_limit_s));
         log_line(Level::kWarn, "killing gannetd", {{"pid", fmt::format("{}", child_)}});
         signal_process(watch_, SIGKILL);
         break;

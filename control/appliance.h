@@ -27,6 +27,8 @@ class Appliance {
 
   void stop(MonotonicNs now) { supervisor_.stop(now); }
   void restart(MonotonicNs now) { supervisor_.restart(now); }
+  /// Leave gannetd as it is: the next turn() gives false, and the next control adopts it. "" or why not.
+  [[nodiscard]] std::string detach();
 
   /// Reads the file again; publishes what is live, tells what waits for a restart. Nothing changes if the file has a
   /// fault.
@@ -64,6 +66,7 @@ class Appliance {
   Fd watch_;
   pid_t child_ = 0;
   bool adopted_ = false;
+  bool detached_ = false;
   std::uint64_t crashes_before_ = 0;  ///< That former controls of this file saw.
 };
 

@@ -357,6 +357,7 @@ void fill_start(const Config& config, abi::StartConfig& start) {
   start.page_bytes = config.page_bytes;
   start.segment_bytes = config.segment_bytes;
   start.item_bytes_max = config.item_bytes_max;
+  start.allow_remote = config.allow_remote ? 1 : 0;
   start.udp_port = config.udp;
   start.tcp_port = config.tcp;
 }
@@ -370,6 +371,7 @@ abi::LiveConfig make_live(const Config& config) {
   live.idle_sleep_us_max = config.idle_sleep_us;
   live.eviction = config.eviction;
   live.udp_admin = config.udp_admin ? 1 : 0;
+  live.udp_rate_per_source = config.udp_rate_per_source;
   return live;
 }
 

@@ -36,16 +36,19 @@ struct Config {
   std::uint32_t segment_bytes = 0;   ///< 0: the store chooses.
   std::uint32_t item_bytes_max = 0;  ///< 0: what a segment holds, at most 1 MiB.
   std::string memory_path;           ///< "": anonymous.
+  bool allow_remote = false;         ///< Memory and workers may lie off the port's NUMA node.
   std::uint32_t eviction = 0;        ///< 0 merge, 1 fifo.
   std::uint16_t udp = 11211;
   std::uint16_t tcp = 0;             ///< 0: off.
   std::vector<Cidr> allow;           ///< Empty: each port's own subnet.
   std::uint32_t udp_answer_max = 0;  ///< Bytes; 0: no limit but the item size.
   bool udp_admin = true;
-  std::string http = "127.0.0.1:9411";  ///< "": off.
-  std::string socket;                   ///< "": <state directory>/<name>.sock.
+  std::uint32_t udp_rate_per_source = 0;  ///< Datagrams a second, each worker; 0: any number.
+  std::string http = "127.0.0.1:9411";    ///< "": off.
+  std::string socket;                     ///< "": <state directory>/<name>.sock.
   std::uint32_t stuck_after_ms = 2000;
   bool restart_when_stuck = false;
+  std::uint32_t start_limit_s = 300;
 
   std::set<std::string> given;        ///< Keys the file sets, "memory.size", "port[0].address".
   std::vector<std::string> warnings;  ///< Sentences: valid, but perhaps not what was meant.

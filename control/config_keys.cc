@@ -233,6 +233,11 @@ std::vector<KeySpec> make_specs() {
          return Verdict{};
        },
        [](CC c, CP) { return quoted(c.memory_path); }},
+      {{"memory.allow_remote", "true or false", "true or false", "false", Apply::kRestart,
+        "Whether workers and their memory may lie on another NUMA node than the port; otherwise gannetd refuses to "
+        "start so."},
+       [](N n, C c, P) { return read_bool(n, c.allow_remote); },
+       show_number<&Config::allow_remote>},
       {{"memory.eviction", "text", "\"merge\" or \"fifo\"", "\"merge\"", Apply::kLive,
         "What goes when memory is full: the least read of neighbouring segments, or the oldest segment."},
        [](N n, C c, P) {
@@ -262,6 +267,11 @@ std::vector<KeySpec> make_specs() {
         "Whether STAT, FLUSH and VERSION are served over UDP."},
        [](N n, C c, P) { return read_bool(n, c.udp_admin); },
        show_number<&Config::udp_admin>},
+      {{"listen.udp_rate_per_source", "number", "0 to 100000000; 0 is any number", "0", Apply::kLive,
+        "Datagrams a second that each worker takes from one source address, a tenth of it at once; more are dropped "
+        "and counted."},
+       [](N n, C c, P) { return read_number(n, 0, 100'000'000, c.udp_rate_per_source); },
+       show_number<&Config::udp_rate_per_source>},
       {{"control.http", "address:port", "\"off\" or an IPv4 address and port like \"127.0.0.1:9411\"",
         "\"127.0.0.1:9411\"", Apply::kControl,
         "Where /healthz, /readyz, /status and /metrics are served; there is no password, so keep it on a private "
@@ -288,6 +298,10 @@ std::vector<KeySpec> make_specs() {
         "Whether a stuck gannetd is killed and started again."},
        [](N n, C c, P) { return read_bool(n, c.restart_when_stuck); },
        show_number<&Config::restart_when_stuck>},
+      {{"control.start_limit_s", "number of seconds", "1 to 86400", "300", Apply::kLive,
+        "A gannetd that does not serve so long after its start is killed and started again."},
+       [](N n, C c, P) { return read_number(n, 1, 86'400, c.start_limit_s); },
+       show_number<&Config::start_limit_s>},
   };
 }
 

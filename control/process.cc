@@ -87,8 +87,13 @@ json answer_admin(Appliance& appliance, const json& request, const Peer& peer) {
     appliance.stop(monotonic_ns());
     return {{"ok", true}, {"control_pid", ::getpid()}};
   }
+  if (what == "detach") {
+    const std::string fault = appliance.detach();
+    if (!fault.empty()) return {{"ok", false}, {"error", fault}};
+    return {{"ok", true}, {"control_pid", ::getpid()}};
+  }
   return {{"ok", false},
-          {"error", "do must be \"status\", \"config show\", \"config apply\", \"restart\" or \"stop\""}};
+          {"error", "do must be \"status\", \"config show\", \"config apply\", \"restart\", \"detach\" or \"stop\""}};
 }
 
 void take_signals(int fd, Appliance& appliance) {
@@ -97,6 +102,9 @@ void take_signals(int fd, Appliance& appliance) {
     if (info.ssi_signo == SIGHUP) {
       log_line(Level::kInfo, "SIGHUP: reading the configuration again");
       [[maybe_unused]] const json told = appliance.apply();
+    } else if (info.ssi_signo == SIGUSR1) {
+      const std::string fault = appliance.detach();
+      if (!fault.empty()) log_line(Level::kWarn, "SIGUSR1 ignored", {{"why", fault}});
     } else {
       log_line(Level::kInfo, "asked to stop", {{"signal", ::strsignal(static_cast<int>(info.ssi_signo))}});
       appliance.stop(monotonic_ns());
@@ -122,7 +130,7 @@ int run_control(const ControlOptions& options) {
   // Blocked before any thread is made, so that every thread has them blocked and they arrive here only.
   sigset_t signals;
   ::sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) ::sigaddset(&signals, signal);
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   const Fd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

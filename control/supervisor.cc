@@ -16,12 +16,14 @@ void Supervisor::begin(MonotonicNs now) noexcept {
 void Supervisor::adopt(MonotonicNs now, bool serving) noexcept {
   alive_ = true;
   killed_ = false;
+  started_ns_ = now;
   state_ = serving ? Supervision::kServing : Supervision::kStarting;
   serving_since_ns_ = serving ? now : 0;
 }
 
-void Supervisor::started(MonotonicNs) noexcept {
+void Supervisor::started(MonotonicNs now) noexcept {
   alive_ = true;
+  started_ns_ = now;
   killed_ = false;
   serving_since_ns_ = 0;
   if (state_ != Supervision::kStopping) state_ = Supervision::kStarting;
@@ -113,6 +115,10 @@ Action Supervisor::next(MonotonicNs now) noexcept {
       return Action::kKill;
     case Supervision::kStuck:
       if (!rules_.restart_when_stuck || killed_) return Action::kNone;
+      killed_ = true;
+      return Action::kKill;
+    case Supervision::kStarting:
+      if (!alive_ || killed_ || now - started_ns_ < rules_.start_limit_ns) return Action::kNone;
       killed_ = true;
       return Action::kKill;
     case Supervision::kStopped:

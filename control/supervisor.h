@@ -15,6 +15,7 @@ struct SupervisorRules {
   MonotonicNs backoff_most_ns = 30'000'000'000;   ///< ...up to this.
   MonotonicNs healthy_after_ns = 30'000'000'000;  ///< Served for so long, a crash counts as the first again.
   MonotonicNs stop_grace_ns = 10'000'000'000;     ///< Asked to stop and still alive: killed.
+  MonotonicNs start_limit_ns = 300'000'000'000;   ///< Started and still not serving: killed, which counts as a crash.
   bool restart_when_stuck = false;
 };
 
@@ -41,6 +42,7 @@ class Supervisor {
   explicit Supervisor(SupervisorRules rules) noexcept : rules_(rules) {}
 
   void set_restart_when_stuck(bool restart) noexcept { rules_.restart_when_stuck = restart; }
+  void set_start_limit(MonotonicNs limit) noexcept { rules_.start_limit_ns = limit; }
 
   /// The first start is due now.
   void begin(MonotonicNs now) noexcept;
@@ -83,6 +85,7 @@ class Supervisor {
   std::uint32_t failures_ = 0;  ///< In a row.
   std::uint64_t crashes_ = 0;
   MonotonicNs due_ns_ = 0;  ///< kWaiting: of the start. kStopping: of the kill.
+  MonotonicNs started_ns_ = 0;
   MonotonicNs serving_since_ns_ = 0;
 };
 

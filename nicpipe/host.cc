@@ -71,6 +71,8 @@ std::string_view to_text(Drop drop) noexcept {
       return "udp_header";
     case Drop::kSourceRefused:
       return "source_refused";
+    case Drop::kSourceRate:
+      return "source_rate";
     case Drop::kUdpChecksum:
       return "udp_checksum";
     case Drop::kUdpPort:
@@ -224,6 +226,8 @@ Verdict Host::receive(Packet& packet, Now now, Drop& why) noexcept {
   const auto peer_port = load_be<std::uint16_t>(udp + wire::udp::kSourcePort);
   if (peer_port < kPrivilegedPorts || !is_allowed(source)) [[unlikely]]
     return drop(Drop::kSourceRefused, why);
+  if (sources_.limits() && !sources_.take(source.value, now.mono_ns)) [[unlikely]]
+    return drop(Drop::kSourceRate, why);
   if (load_raw<std::uint16_t>(udp + wire::udp::kChecksum) != 0 &&
       (packet.flags & (kRxL4ChecksumGood | kRxL4ChecksumBad)) != kRxL4ChecksumGood) {
     if ((packet.flags & kRxL4ChecksumBad) != 0) return drop(Drop::kUdpChecksum, why);

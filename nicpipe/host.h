@@ -12,6 +12,7 @@
 #include "nicpipe/arp_table.h"
 #include "nicpipe/endpoint.h"
 #include "nicpipe/packet.h"
+#include "nicpipe/source_limiter.h"
 #include "nicpipe/token_bucket.h"
 #include "nicpipe/udp.h"
 
@@ -58,12 +59,13 @@ enum class Drop : std::uint8_t {
   kIpProtocol,  ///< Neither UDP nor ICMP, nor TCP where it is served.
   kUdpHeader,   ///< UDP length is under 8 or beyond the IP datagram.
   kSourceRefused,  ///< Source outside the allowed prefixes, a source port below 1024, or a group address as source MAC.
+  kSourceRate,     ///< The source sends more datagrams than limit_sources() allows.
   kUdpChecksum,    ///< UDP checksum is there and wrong.
   kUdpPort,  ///< A UDP port that is not served, and the rate limit (or the buffer's room) forbids the ICMP message.
   kArp,      ///< ARP: malformed, not for our address, or its sender claims our address.
   kIcmp,     ///< ICMP: malformed, wrong checksum, no echo request, or above the rate limit.
 };
-inline constexpr std::size_t kDrops = 13;
+inline constexpr std::size_t kDrops = 14;
 
 /// "runt", "not_ours" ... The statistics' names are these behind "drop_".
 [[nodiscard]] std::string_view to_text(Drop drop) noexcept;
@@ -102,6 +104,9 @@ class Host {
   /// Sources that get UDP answered, from now on. Empty: our own subnet, as at the start. At most kAllowedPrefixesMax.
   void allow(std::span<const Ipv4Prefix> prefixes) noexcept;
 
+  /// Datagrams a second that this instance takes from one source address, from now on; 0: any number, as at the start.
+  void limit_sources(std::uint32_t per_s) noexcept { sources_.set(per_s); }
+
   /// Payload bytes one answer datagram can hold.
   [[nodiscard]] std::uint16_t udp_payload_max() const noexcept { return udp_payload_bytes_max(config_.mtu); }
   [[nodiscard]] const HostConfig& config() const noexcept { return config_; }
@@ -129,6 +134,7 @@ class Host {
   std::uint32_t allowed_count_ = 0;
   std::array<Allowed, kAllowedPrefixesMax> allowed_{};
   TokenBucket echoes_, unreachables_;
+  SourceLimiter sources_;
   ArpTable neighbours_;
 };
 

@@ -7,7 +7,7 @@ import re
 import sys
 
 # What may stand between a request executed and its answer, each counted.
-ANSWER_DROPS = ("drop_backlog_full", "drop_no_buffer", "tx_refused")
+ANSWER_DROPS = ("drop_no_buffer", "tx_refused")
 # What only the noise can be dropped for: the other clients send nothing of the kind.
 NOISE_DROPS = ("drop_frame_header", "drop_multi_datagram", "drop_bad_magic", "drop_truncated")
 

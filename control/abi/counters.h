@@ -27,12 +27,12 @@
   X(drop_udp_checksum, "frames", "dropped: UDP checksum is wrong")                                                  \
   X(drop_udp_port, "frames", "dropped: UDP port that is not served, and the rate limit forbade an ICMP answer")     \
   X(drop_source_refused, "frames", "dropped: source outside listen.allow, a port below 1024, or a group MAC")       \
+  X(drop_source_rate, "frames", "dropped: the source sends more than listen.udp_rate_per_source")                   \
   X(drop_arp, "frames", "dropped: malformed ARP, or not for our address")                                           \
   X(drop_icmp, "frames", "dropped: ICMP that is no echo request, is malformed, or exceeds the rate limit")          \
   X(drop_multi_buffer, "frames", "dropped: the device spread the frame over several buffers")                       \
   X(drop_no_buffer, "frames", "answers dropped: no free packet buffer")                                             \
   X(drop_handover_full, "requests", "dropped: the ring to the owning worker was full")                              \
-  X(drop_backlog_full, "frames", "answers dropped: this worker's transmit backlog was full")                        \
   X(drop_device, "frames", "dropped by the device itself (missed, errors, no mbuf); counted on worker 0")           \
   X(arp_replies, "frames", "ARP requests answered")                                                                 \
   X(arp_learned, "frames", "ARP replies to us, taken into the neighbour table")                                     \

@@ -23,7 +23,7 @@
 namespace gannet::abi {
 
 inline constexpr std::uint64_t kSharedMagic = 0x54454e4e4147'0001;  // "GANNET", layout family 1.
-inline constexpr std::uint32_t kAbiVersion = 3;
+inline constexpr std::uint32_t kAbiVersion = 4;
 inline constexpr std::size_t kWorkersMax = 64;
 inline constexpr std::size_t kPortsMax = 4;
 inline constexpr std::size_t kPrefixesMax = 32;
@@ -99,6 +99,7 @@ struct StartConfig {
   std::uint32_t item_bytes_max = 0;     ///< Header, key and padding included. 0: what a segment holds, at most 1 MiB.
   std::uint16_t udp_port = 11211;       ///< Worker k is also reached at udp_port + 1 + k.
   std::uint16_t tcp_port = 0;           ///< 0: no TCP.
+  std::uint32_t allow_remote = 0;       ///< Workers and memory may lie off the port's NUMA node.
   std::uint32_t start_count = 0;        ///< Which start of gannetd this is since the file was made, from 1.
   std::uint64_t memory_id =
       0;  ///< Of the memory file handed over: the same id is the same memory, with what was left in it.
@@ -111,10 +112,10 @@ struct LiveConfig {
   std::uint32_t udp_answer_bytes_max =
       0;  ///< Largest value answered over UDP; larger gets 0x03. 0: no limit but the item size.
   std::array<Prefix, kPrefixesMax> allow{};
-  std::uint32_t idle_sleep_us_max = 0;  ///< Top rung of the idle ladder; 0: spin for ever.
-  std::uint32_t eviction = 0;           ///< 0 merge, 1 fifo.
-  std::uint32_t udp_admin = 1;          ///< STAT, FLUSH, VERSION are served over UDP.
-  std::uint32_t reserved32 = 0;
+  std::uint32_t idle_sleep_us_max = 0;    ///< Top rung of the idle ladder; 0: spin for ever.
+  std::uint32_t eviction = 0;             ///< 0 merge, 1 fifo.
+  std::uint32_t udp_admin = 1;            ///< STAT, FLUSH, VERSION are served over UDP.
+  std::uint32_t udp_rate_per_source = 0;  ///< Datagrams a second that a worker takes from one source; 0: any number.
   std::uint64_t reserved[8] = {};
 };
 inline constexpr std::size_t kLiveConfigWords = sizeof(LiveConfig) / sizeof(std::uint64_t);

@@ -27,6 +27,8 @@ namespace gannet::dataplane {
       return counters.drop_udp_header;
     case kSourceRefused:
       return counters.drop_source_refused;
+    case kSourceRate:
+      return counters.drop_source_rate;
     case kUdpChecksum:
       return counters.drop_udp_checksum;
     case kUdpPort:

@@ -45,7 +45,7 @@ class Planner {
     mark_spare();
     place_others();
     fill_rest();
-    warn();
+    (void)warn();
     return std::move(result_);
   }
 
@@ -218,10 +218,11 @@ class Planner {
 
   void say(std::string sentence) { result_.plan.warnings.push_back(std::move(sentence)); }
 
-  void warn() {
+  [[nodiscard]] bool warn() {
     warn_sharing();
-    warn_remote();
+    if (!judge_remote()) return false;
     warn_memory();
+    return true;
   }
 
   void warn_sharing() {
@@ -242,7 +243,7 @@ class Planner {
           number(std::max<std::int64_t>(1, static_cast<std::int64_t>(cores_.size()) - 1)) + " for speed.");
   }
 
-  void warn_remote() {
+  [[nodiscard]] bool judge_remote() {
     if (wish_.nic_node == kUnknownNode) {
       std::set<std::int32_t> used;
       for (const WorkerPlace& place : result_.plan.worker) used.insert(place.node);
@@ -250,16 +251,21 @@ class Planner {
         say("The workers are spread over " + counted(used.size(), "NUMA node") +
             ", so that handed-over requests cross between sockets: lower workers.count, or name CPUs of one node in "
             "workers.cores.");
-      return;
+      return true;
     }
     std::vector<std::int32_t> remote;
     for (std::uint32_t worker = 0; worker < wish_.workers; ++worker)
       if (result_.plan.worker[worker].node != wish_.nic_node) remote.push_back(static_cast<std::int32_t>(worker));
-    if (!remote.empty())
-      say((remote.size() == 1 ? "Worker " : "Workers ") + joined(remote) + (remote.size() == 1 ? " runs" : " run") +
-          " off the NIC's NUMA node " + number(wish_.nic_node) +
-          ", so that packets cross between sockets: lower workers.count by " +
-          number(static_cast<std::int64_t>(remote.size())) + ", or move the NIC.");
+    if (remote.empty()) return true;
+    const bool one = remote.size() == 1;
+    const std::string what = (one ? "Worker " : "Workers ") + joined(remote) + (one ? " runs" : " run") +
+                             " off the NIC's NUMA node " + number(wish_.nic_node) +
+                             ", so that packets cross between sockets: ";
+    const std::string fix = "lower workers.count by " + number(static_cast<std::int64_t>(remote.size())) +
+                            ", name CPUs of node " + number(wish_.nic_node) + " in workers.cores, move the NIC";
+    if (!wish_.allow_remote) return refuse(what + fix + ", or set memory.allow_remote = true.");
+    say(what + fix + ".");
+    return true;
   }
 
   /// Each node gives the memory of the workers on it.

@@ -43,6 +43,7 @@ struct PlacementWish {
   std::vector<std::int32_t> cpus = {};
   std::uint32_t spare_cores = 1;         ///< Physical cores to leave to the rest of the machine where there are enough.
   std::int32_t nic_node = kUnknownNode;  ///< NUMA node of the (first) NIC; kUnknownNode for virtual devices.
+  bool allow_remote = false;             ///< Workers may run off the NIC's node; else that is refused.
   bool may_sleep = true;                 ///< The idle ladder has a sleeping rung (idle_sleep_us > 0).
   std::uint64_t memory_bytes = 0;        ///< To be taken from the nodes' free pages; 0 if the memory exists already.
   std::uint64_t page_bytes = 2U << 20;   ///< 4 KiB, 2 MiB or 1 GiB.

@@ -123,7 +123,10 @@ void BasicWorker<S>::adopt_config() noexcept {
     allowed[i] = {.address = {live_.allow[i].address}, .bits = std::min<std::uint8_t>(live_.allow[i].bits, 32)};
   }
   udp_rules_ = udp_rules_of(live_);
-  for (Port& port : ports_) port.host.allow(std::span(allowed).first(prefixes));
+  for (Port& port : ports_) {
+    port.host.allow(std::span(allowed).first(prefixes));
+    port.host.limit_sources(live_.udp_rate_per_source);
+  }
   if constexpr (requires { &S::set_eviction; }) detail::set_eviction(shard_, &S::set_eviction, live_.eviction);
   block_.gauges.config_generation.store(live_generation_, std::memory_order_release);
 }

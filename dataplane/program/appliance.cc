@@ -150,7 +150,7 @@ Ending Appliance::Inside::open_memory() {
                                 .path = {},
                                 .regions = start.workers,
                                 .nodes = {},
-                                .allow_remote = true,
+                                .allow_remote = start.allow_remote != 0,
                                 .threads = std::clamp(std::thread::hardware_concurrency(), 1U, 16U)};
   if (machine.topology().nodes.size() > 1)
     for (const WorkerPlace& place : plan.worker) options.nodes.push_back(place.node);

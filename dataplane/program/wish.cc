@@ -15,6 +15,7 @@ PlacementWish wish_of(const abi::StartConfig& start, const abi::LiveConfig& live
   for (std::size_t port = 0; port < std::min<std::size_t>(start.ports, abi::kPortsMax) && wish.nic_node == kUnknownNode;
        ++port)
     wish.nic_node = machine.node_of_device(std::string(abi::text_of(start.port[port].device)));
+  wish.allow_remote = start.allow_remote != 0;
   wish.may_sleep = live.idle_sleep_us_max > 0;
   wish.memory_bytes = start.memory_bytes > memory_held ? start.memory_bytes - memory_held : 0;
   wish.page_bytes = start.page_bytes;

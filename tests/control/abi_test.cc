@@ -22,8 +22,8 @@ std::unique_ptr<Shared> fresh_shared() {
 }  // namespace
 
 // Two releases of Gannet meet in this file. A change here means: bump kAbiVersion, then pin the new figures.
-TEST_CASE("the layout of the shared file is the one of ABI version 3", "[control][abi]") {
-  REQUIRE(kAbiVersion == 3);
+TEST_CASE("the layout of the shared file is the one of ABI version 4", "[control][abi]") {
+  REQUIRE(kAbiVersion == 4);
   REQUIRE(sizeof(SharedHeader) == 592);
   REQUIRE(offsetof(SharedHeader, version) == 8);
   REQUIRE(offsetof(SharedHeader, bytes) == 12);
@@ -36,16 +36,18 @@ TEST_CASE("the layout of the shared file is the one of ABI version 3", "[control
   REQUIRE(offsetof(PortConfig, device) == 8);
   REQUIRE(offsetof(PortConfig, address) == 136);
   REQUIRE(offsetof(PortConfig, vlan) == 148);
-  REQUIRE(sizeof(StartConfig) == 920);
+  REQUIRE(sizeof(StartConfig) == 928);
   REQUIRE(offsetof(StartConfig, cores) == 8);
   REQUIRE(offsetof(StartConfig, port) == 264);
   REQUIRE(offsetof(StartConfig, memory_bytes) == 872);
   REQUIRE(offsetof(StartConfig, udp_port) == 896);
-  REQUIRE(offsetof(StartConfig, memory_id) == 904);
-  REQUIRE(offsetof(StartConfig, memory_starts) == 912);
+  REQUIRE(offsetof(StartConfig, allow_remote) == 900);
+  REQUIRE(offsetof(StartConfig, memory_id) == 912);
+  REQUIRE(offsetof(StartConfig, memory_starts) == 920);
   REQUIRE(sizeof(LiveConfig) == 344);
   REQUIRE(offsetof(LiveConfig, allow) == 8);
   REQUIRE(offsetof(LiveConfig, idle_sleep_us_max) == 264);
+  REQUIRE(offsetof(LiveConfig, udp_rate_per_source) == 276);
   REQUIRE(offsetof(LiveConfig, reserved) == 280);
   REQUIRE(sizeof(ConfigSlot) == 384);
   REQUIRE(sizeof(ControlStatus) == 128);

@@ -130,16 +130,19 @@ page = "1GiB"
 segment = "2MiB"
 item_max = "512KiB"
 eviction = "fifo"
+allow_remote = true
 [listen]
 udp = 11311
 allow = ["10.0.0.0/8", "192.168.1.7/32"]
 udp_answer_max = "64KiB"
 udp_admin = false
+udp_rate_per_source = 25000
 [control]
 http = "off"
 socket = "/run/x.sock"
 stuck_after_ms = 500
 restart_when_stuck = true
+start_limit_s = 600
 )",
                                          "full.toml");
   INFO((read.ok() ? "" : read.faults[0]));
@@ -175,7 +178,10 @@ restart_when_stuck = true
   REQUIRE(live.udp_admin == 0);
   REQUIRE(live.idle_sleep_us_max == 0);
   REQUIRE(read.config.http.empty());
+  REQUIRE(live.udp_rate_per_source == 25'000);
+  REQUIRE(start.allow_remote == 1);
   REQUIRE(read.config.restart_when_stuck);
+  REQUIRE(read.config.start_limit_s == 600);
 }
 
 TEST_CASE("every bad value is answered with file, line, key, value and what is allowed", "[control][config]") {
@@ -289,7 +295,8 @@ TEST_CASE("an unknown name is answered with the nearest known one", "[control][c
   REQUIRE(fault("[workers]\ncoutn = 2") == "g.toml:5: workers.coutn is no key; did you mean workers.count?");
   REQUIRE(fault("[workers]\nsize = 2") == "g.toml:5: workers.size is no key; did you mean memory.size?");
   REQUIRE(fault("[listen]\nzzzzzzzzzz = 2") ==
-          "g.toml:5: listen.zzzzzzzzzz is no key; the keys here are udp, tcp, allow, udp_answer_max, udp_admin");
+          "g.toml:5: listen.zzzzzzzzzz is no key; the keys here are udp, tcp, allow, udp_answer_max, udp_admin, "
+          "udp_rate_per_source");
   REQUIRE(fault("[memori]\nsize = 2").find("memori is no section; did you mean [memory]?") != std::string::npos);
   REQUIRE(fault("[\"a\\nb\"]\nsize = 2").find("\"a\\u000Ab\" is no section") != std::string::npos);
   REQUIRE(fault("[frobnicate]\n").find("the sections are appliance, [[port]]") != std::string::npos);

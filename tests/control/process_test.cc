@@ -211,6 +211,45 @@ TEST_CASE("control may be killed: gannetd serves on, figures can be read, and th
   REQUIRE(rack.wait_control().code == 0);
 }
 
+TEST_CASE("control leaves on request and gannetd serves on, until the next control takes it over",
+          "[control][process]") {
+  const bool by_signal = GENERATE(false, true);
+  Rack rack;
+  rack.start_control();
+  REQUIRE(rack.reaches("serving"));
+  const pid_t pid = rack.dataplane_pid();
+  if (by_signal) {
+    rack.signal_control(SIGUSR1);
+  } else {
+    const Outcome outcome = rack.ctl({"--json", "detach"});
+    REQUIRE(outcome.code == 0);
+    REQUIRE(outcome.json()["dataplane_pid"] == pid);
+  }
+  REQUIRE(rack.wait_control().code == 0);
+  REQUIRE(rack.dataplane_pid() == pid);
+  REQUIRE(rack.status()["state"] == "serving");
+  REQUIRE(has(rack.ctl({"detach"}).err, "gannet-control of \"rack\" does not run"));
+  rack.start_control();
+  REQUIRE(eventually([&] { return rack.status()["control"].value("alive", false); }));
+  REQUIRE(rack.dataplane_pid() == pid);
+  REQUIRE(rack.status()["dataplane"]["starts"] == 1);
+  REQUIRE(rack.ctl({"stop"}).code == 0);
+  REQUIRE(rack.wait_control().code == 0);
+}
+
+TEST_CASE("a gannetd that hangs while it starts is killed, and status says what to do", "[control][process]") {
+  Rack rack;
+  rack.order("slow 60000");
+  rack.configure("start_limit_s = 1");
+  rack.start_control();
+  REQUIRE(eventually([&] { return rack.status()["dataplane"].value("crashes", 0) == 1; }));
+  INFO(rack.log());
+  REQUIRE(has(rack.log(), "it did not serve within 1 s and was killed"));
+  REQUIRE(has(rack.log(), "raise control.start_limit_s"));
+  rack.order("");
+  REQUIRE(rack.reaches("serving"));
+}
+
 TEST_CASE("gannetctl stops a gannetd whose control is dead", "[control][process]") {
   Rack rack;
   rack.start_control();

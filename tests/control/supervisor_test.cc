@@ -199,6 +199,38 @@ TEST_CASE("a stop that overtakes a restart wins", "[control][supervisor]") {
   REQUIRE(b.next() == Action::kLeave);
 }
 
+TEST_CASE("a gannetd that does not get as far as serving is killed after a time and started again",
+          "[control][supervisor]") {
+  Bench b;
+  b.supervisor.set_start_limit(120 * kSecond);
+  b.supervisor.begin(b.now);
+  REQUIRE(b.next() == Action::kStart);
+  REQUIRE(b.next() == Action::kNone);  // Not started yet: nothing to kill.
+  b.now += 500 * kSecond;
+  b.supervisor.started(b.now);
+  b.now += 120 * kSecond - 1;
+  REQUIRE(b.next() == Action::kNone);
+  b.now += 1;
+  REQUIRE(b.next() == Action::kKill);
+  REQUIRE(b.next() == Action::kNone);
+  b.crash();
+  REQUIRE(b.supervisor.crashes() == 1);
+  REQUIRE(b.supervisor.state() == Supervision::kWaiting);
+  REQUIRE(b.wait_ms() == 200);
+  b.serve();
+  b.now += 1000 * kSecond;
+  REQUIRE(b.next() == Action::kNone);  // Serving has no limit.
+}
+
+TEST_CASE("an adopted gannetd that does not serve yet has the same time", "[control][supervisor]") {
+  Bench b;
+  b.supervisor.set_start_limit(10 * kSecond);
+  b.supervisor.adopt(b.now, false);
+  REQUIRE(b.next() == Action::kNone);
+  b.now += 10 * kSecond;
+  REQUIRE(b.next() == Action::kKill);
+}
+
 TEST_CASE("a restart while waiting starts at once", "[control][supervisor]") {
   Bench b;
   b.supervisor.begin(b.now);

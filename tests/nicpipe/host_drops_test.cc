@@ -131,6 +131,14 @@ TEST_CASE("every reason to drop is met by a frame, tagged or not, and by its own
     REQUIRE(us.books_right);
     seen.insert(c.why);
   }
+  us.host.limit_sources(1);
+  Fate fate = us.receive(request());
+  for (int i = 0; i < 100 && fate.verdict == Verdict::kUdp; ++i) fate = us.receive(request());
+  REQUIRE(fate.drop == Drop::kSourceRate);
+  REQUIRE(us.receive(udp("10.77.0.9:4000", kUsPort).payload("another source")).verdict == Verdict::kUdp);
+  us.host.limit_sources(0);
+  REQUIRE(us.receive(request()).verdict == Verdict::kUdp);
+  seen.insert(Drop::kSourceRate);
   REQUIRE(seen.size() == nicpipe::kDrops);
 }
 

@@ -57,6 +57,7 @@ TEST_CASE("any damage to any frame ends in one fate, and whatever is sent is wel
   config.tcp = true;
   config.echoes_per_s = config.unreachables_per_s = 1'000'000;
   TestHost us(config);
+  us.host.limit_sources(20'000);
   constexpr int kFrames = 60'000;
   for (int i = 0; i < kFrames; ++i) {
     Frame frame = frames[random() % frames.size()];

@@ -77,11 +77,23 @@ TEST_CASE("two sockets: the NIC's node is filled first, its spare core before th
   REQUIRE(cpus(plan_workers(machine, {.workers = 3, .nic_node = 1})) == Cpus{4, 5, 6});
   REQUIRE(cpus(plan_workers(machine, {.workers = 3, .nic_node = 0})) == Cpus{1, 2, 3});
   REQUIRE(cpus(plan_workers(machine, {.workers = 4, .nic_node = 0})) == Cpus{1, 2, 3, 0});
-  const PlanResult six = plan_workers(machine, {.workers = 6, .nic_node = 0});
+  const PlanResult six = plan_workers(machine, {.workers = 6, .nic_node = 0, .allow_remote = true});
   REQUIRE(cpus(six) == Cpus{1, 2, 3, 0, 4, 5});
   REQUIRE(warns(six, "Workers 4, 5 run off the NIC's NUMA node 0"));
   REQUIRE(six.plan.worker[4].node == 1);
   REQUIRE(six.plan.worker[4].package == 1);
+}
+
+TEST_CASE("workers off the NIC's node are refused unless the operator allows them", "[placement]") {
+  const Topology machine = make({.packages = 2, .cores_an_l3 = 4, .threads = 2});
+  const std::string fix =
+      "so that packets cross between sockets: lower workers.count by 2, name CPUs of node 0 in workers.cores, move the "
+      "NIC, or set memory.allow_remote = true.";
+  REQUIRE(plan_workers(machine, {.workers = 6, .nic_node = 0}).refusal ==
+          "Workers 4, 5 run off the NIC's NUMA node 0, " + fix);
+  REQUIRE(plan_workers(machine, {.workers = 4, .nic_node = 0}).ok());
+  REQUIRE_FALSE(plan_workers(machine, {.workers = 1, .cpus = {5}, .nic_node = 0}).ok());
+  REQUIRE(plan_workers(machine, {.workers = 6}).ok());  // A virtual port is nowhere, so nothing is far from it.
 }
 
 TEST_CASE("a virtual NIC: the lowest node that holds all the workers without a spare core", "[placement]") {
@@ -144,7 +156,7 @@ TEST_CASE("named CPUs are obeyed and the planner places the rest near them", "[p
   const PlanResult siblings = plan_workers(machine, {.workers = 2, .cpus = {1, 9}});
   REQUIRE(cpus(siblings) == Cpus{1, 9});
   REQUIRE(warns(siblings, "SMT siblings"));
-  REQUIRE(warns(plan_workers(machine, {.workers = 1, .cpus = {5}, .nic_node = 0}),
+  REQUIRE(warns(plan_workers(machine, {.workers = 1, .cpus = {5}, .nic_node = 0, .allow_remote = true}),
                 "Worker 0 runs off the NIC's NUMA node 0"));
 }
 
@@ -199,7 +211,8 @@ TEST_CASE("on random machines every plan keeps the rules", "[placement]") {
     if (draw(0, 3) == 0)
       for (Pu& pu : machine.pus) pu.allowed = draw(0, 3) != 0;
     PlacementWish wish{.workers = static_cast<std::uint32_t>(draw(1, 20)),
-                       .spare_cores = static_cast<std::uint32_t>(draw(0, 2))};
+                       .spare_cores = static_cast<std::uint32_t>(draw(0, 2)),
+                       .allow_remote = true};
     wish.nic_node = draw(-1, static_cast<std::int32_t>(machine.nodes.size()) - 1);
     const PlanResult result = plan_workers(machine, wish);
     std::set<std::int32_t> allowed_cores, home_cores;

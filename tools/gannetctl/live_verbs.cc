@@ -154,6 +154,23 @@ int stop(Session& session, unsigned timeout_s) {
                                                    session.paths.name, timeout_s));
 }
 
+int detach(Session& session, unsigned timeout_s) {
+  std::string fault;
+  if (!session.open(false, fault)) return session.fail(kExitNotRunning, fault);
+  if (!session.alive.control)
+    return session.fail(kExitNotRunning, fmt::format("gannet-control of \"{}\" does not run", session.paths.name));
+  const auto control_pid = static_cast<pid_t>(session.shared->control.pid.load());
+  const json answer = control::ask_control(session.socket_path(), {{"do", "detach"}}, kAskMs);
+  if (!answer.value("ok", false)) return session.fail(kExitNotHealthy, answer.value("error", "it was refused"));
+  for (unsigned waited = 0; waited < timeout_s * 20 && control::process_alive(control_pid, 0); ++waited) sleep_ms(50);
+  if (control::process_alive(control_pid, 0))
+    return session.fail(kExitNotHealthy, fmt::format("gannet-control (pid {}) does not end", control_pid));
+  const pid_t pid = control::dataplane_pid(*session.shared);
+  session.print(fmt::format("gannetd (pid {}) of {} serves on without gannet-control\n", pid, session.paths.name),
+                {{"ok", true}, {"name", session.paths.name}, {"state", "detached"}, {"dataplane_pid", pid}});
+  return kExitOk;
+}
+
 int restart(Session& session, unsigned timeout_s) {
   std::string fault;
   if (!session.open(false, fault)) return session.fail(kExitNotRunning, fault);

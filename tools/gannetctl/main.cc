@@ -56,6 +56,11 @@ int run(int argc, char** argv) {
   stop->add_option("--timeout", timeout_s, "Seconds to wait")->check(CLI::Range(1, 600))->capture_default_str();
   stop->callback([&] { code = gannet::tools::stop(session, timeout_s); });
 
+  CLI::App* detach = app.add_subcommand(
+      "detach", "End gannet-control and leave gannetd serving; the next gannet-control takes it over");
+  detach->add_option("--timeout", timeout_s, "Seconds to wait")->check(CLI::Range(1, 600))->capture_default_str();
+  detach->callback([&] { code = gannet::tools::detach(session, timeout_s); });
+
   CLI::App* restart =
       app.add_subcommand("restart", "Stop gannetd and start it with the newest configuration; waits until it serves");
   restart->add_option("--timeout", timeout_s, "Seconds to wait")->check(CLI::Range(1, 600))->capture_default_str();

@@ -16,7 +16,8 @@ namespace gannet::tools {
 [[nodiscard]] int topo(Session& session, const std::string& dataplane_program);
 /// Asks control, or gannetd itself if control is dead, and waits until all are gone.
 [[nodiscard]] int stop(Session& session, unsigned timeout_s);
-[[nodiscard]] int restart(Session& session, unsigned timeout_s);
+[[nodiscard]] int detach(Session& session, unsigned timeout_s);
+int restart(Session& session, unsigned timeout_s);
 
 [[nodiscard]] int config_check(const Session& session, const std::string& file);
 /// With a file: that file. Without: what is in force.
