@@ -88,7 +88,7 @@ class Executor {
     static_assert(storage::Store<S>);
   }
 
-  /// Executes `request` (parsed kOk, any action but kStat, which is its caller's) and describes the answer. `answer` is
+  /// Executes `request` (parsed kOk, any action but kStat and SASL, which are its caller's) and describes the answer. `answer` is
   /// fresh but for opcode and opaque. A value found is not pinned: use it before the store changes.
   void run(const memcache::RequestView& request, storage::Probe probe, Answer& answer) noexcept {
     using enum memcache::Action;
@@ -123,21 +123,41 @@ class Executor {
         return;
       case kStat:
       case kUnknown:
+      case kSaslList:
+      case kSaslAuth:
+      case kSaslStep:
         return refuse(answer, memcache::Status::kUnknownCommand);
     }
   }
 
-  /// For SET, ADD and REPLACE whose value is still to come: room for request.value_bytes. `answer` says kOk, and
-  /// `reservation` is open until commit() or the store's abandon(); or what refuses it.
-  void reserve(const memcache::RequestView& request, storage::Probe probe, storage::Reservation& reservation,
-               Answer& answer) noexcept {
+  /// For a storing request whose value is still on its way: judges it and makes room for the value, `room.value`. False:
+  /// refused, `answer` says why, nothing stays open. The room of an APPEND or PREPEND holds what is to be joined.
+  [[nodiscard]] bool begin_store(const memcache::RequestView& request, storage::Probe probe, storage::Reservation& room,
+                                 Answer& answer) noexcept {
     abi::bump(counters_.cmd_set);
-    const storage::StoreStatus status = shard_.reserve(probe, set_request(request), now_, reservation);
-    if (status != storage::StoreStatus::kStored) told(status, request, request.rule(), answer);
+    const memcache::OpcodeRule& rule = request.rule();
+    storage::SetRequest set;
+    if (is_concat(rule)) {
+      set.key = request.key_span();
+      set.value_bytes = request.value_bytes;
+      set.mode = storage::SetMode::kReplace;  // Judged too large, it leaves the item alone.
+    } else {
+      set = set_request(request);
+    }
+    storage::StoreStatus status = shard_.reserve(probe, set, now_, room);
+    if (status == storage::StoreStatus::kStored) return true;
+    if (status == storage::StoreStatus::kNotFound && is_concat(rule)) status = storage::StoreStatus::kNotStored;
+    told(status, request, rule, answer);
+    return false;
   }
-  /// The value is written: `answer` is what the client gets.
-  void commit(const memcache::RequestView& request, const storage::Reservation& reservation, Answer& answer) noexcept {
-    told(shard_.commit(reservation, now_, answer.cas), request, request.rule(), answer);
+
+  /// The value lies in `room.value` whole: stores or joins it, closes the room and describes the answer.
+  void finish_store(const memcache::RequestView& request, storage::Probe probe, const storage::Reservation& room,
+                    Answer& answer) noexcept {
+    const memcache::OpcodeRule& rule = request.rule();
+    if (!is_concat(rule)) return told(shard_.commit(room, now_, answer.cas), request, rule, answer);
+    join(request, probe, room.value, rule, answer);
+    shard_.abandon(room);
   }
 
  private:
@@ -230,9 +250,18 @@ class Executor {
   void concat(const memcache::RequestView& request, const memcache::OpcodeRule& rule, storage::Probe probe,
               Answer& answer) noexcept {
     abi::bump(counters_.cmd_set);
+    join(request, probe, request.value_span(), rule, answer);
+  }
+
+  [[nodiscard]] static bool is_concat(const memcache::OpcodeRule& rule) noexcept {
+    return rule.action == memcache::Action::kAppend || rule.action == memcache::Action::kPrepend;
+  }
+
+  void join(const memcache::RequestView& request, storage::Probe probe, Bytes value, const memcache::OpcodeRule& rule,
+            Answer& answer) noexcept {
     const bool front = rule.action == memcache::Action::kPrepend;
     storage::StoreStatus status =
-        shard_.concat(probe, request.key_span(), request.value_span(), front, request.cas, now_, answer.cas);
+        shard_.concat(probe, request.key_span(), value, front, request.cas, now_, answer.cas);
     if (status == storage::StoreStatus::kNotFound) status = storage::StoreStatus::kNotStored;
     told(status, request, rule, answer);
   }

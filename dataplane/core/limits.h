@@ -71,6 +71,25 @@ inline constexpr std::uint32_t kTickBytes = 256 * 1024;
 /// How often gauges are written.
 inline constexpr std::uint64_t kGaugeIntervalNs = 100'000'000;
 
+/// Streams (TCP). A parcel is a block for one request or answer that cannot be handled where it lies: on its way to or
+/// from another worker, split over segments, or waiting for room towards a slow reader.
+inline constexpr std::uint32_t kParcels = 4096;
+inline constexpr std::uint32_t kParcelBytes = 2048;
+/// Of those, at most this many wait for a peer: half a request received, an answer not taken. The rest always comes back
+/// by itself.
+inline constexpr std::uint32_t kParcelsHeldMax = kParcels / 2;
+/// Messages to one other worker in flight; what does not fit waits at the sender.
+inline constexpr std::uint32_t kStreamSlots = 512;
+inline constexpr std::uint32_t kStreamBurst = 64;
+/// A value of at least this size leaves from its segment, pinned until acknowledged.
+inline constexpr std::uint32_t kStreamPointBytesMin = 4096;
+/// A connection with more written and not yet acknowledged than this is not read any further.
+inline constexpr std::uint32_t kUnacknowledgedMax = 512 * 1024;
+/// Bytes copied for one connection in one stage: a large value arriving must not starve the others.
+inline constexpr std::uint32_t kAbsorbBytesMax = 256 * 1024;
+/// A connection that we end is heard out for so long, so that a reset does not destroy the last answer.
+inline constexpr std::uint64_t kLingerNs = 1'000'000'000;
+
 /// More than one port feeds a worker from one set of tables.
 inline constexpr std::uint32_t kPortsMax = 4;
 inline constexpr std::uint32_t kWorkersMax = 64;
@@ -83,6 +102,7 @@ static_assert(kSendPackets > kTransferDatagramsPerTurn + kStageJobsMax,
               "large answers must not take all of the send queue");
 static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
               "one turn's large answers and one stage must find buffers");
+static_assert(kParcelsHeldMax + 4 * kStageJobsMax <= kParcels, "held parcels must leave some for travelling");
 static_assert(kHandoverSlots % kHandoverBurst == 0);
 static_assert((kErrandSlots & (kErrandSlots - 1)) == 0 && kErrandSlots % kErrandBurst == 0,
               "rings hold a power of two");

@@ -9,7 +9,7 @@ namespace {
 /// True if what the header announces is what the opcode takes.
 [[nodiscard]] bool obeys(const OpcodeRule& rule, std::uint32_t extras_bytes, std::uint32_t key_bytes,
                          std::uint32_t value_bytes) noexcept {
-  if (rule.action == Action::kUnknown) return true;
+  if (rule.action == Action::kUnknown || rule.is_sasl()) return true;
   const bool extras_good = extras_bytes == rule.extras || (rule.extras_optional && extras_bytes == 0);
   const bool key_good = rule.key == KeyRule::kOptional || (rule.key == KeyRule::kNeeded) == (key_bytes != 0);
   return extras_good && key_good && (rule.value || value_bytes == 0);
@@ -17,17 +17,10 @@ namespace {
 
 }  // namespace
 
-ParseStatus parse(Bytes bytes, RequestView& out) noexcept {
-  if (bytes.empty()) return ParseStatus::kNeedMore;
-  const std::byte* at = bytes.data();
-  if (at[0] != std::byte{kMagicRequest}) return ParseStatus::kBadMagic;
-  if (bytes.size() < kHeaderBytes) return ParseStatus::kNeedMore;
+ParseStatus judge_header(const std::byte* at, RequestView& out) noexcept {
   const std::uint32_t key_bytes = load_be<std::uint16_t>(at + 2);
   const auto extras_bytes = static_cast<std::uint32_t>(at[4]);
   const auto body_bytes = load_be<std::uint32_t>(at + 8);
-  const std::size_t there = bytes.size() - kHeaderBytes;
-  if (there < key_bytes + extras_bytes) return ParseStatus::kNeedMore;
-
   const auto opcode = static_cast<std::uint8_t>(at[1]);
   const auto opaque = load_raw<std::uint32_t>(at + 12);
   const auto refuse = [&](ParseStatus status) {
@@ -45,11 +38,6 @@ ParseStatus parse(Bytes bytes, RequestView& out) noexcept {
   const std::uint32_t value_bytes = body_bytes - key_bytes - extras_bytes;
   if (!obeys(kOpcodeRules[opcode], extras_bytes, key_bytes, value_bytes)) [[unlikely]]
     return refuse(ParseStatus::kBadArguments);
-  if (there < body_bytes) return ParseStatus::kNeedMore;
-
-  out.extras = at + kHeaderBytes;
-  out.key = out.extras + extras_bytes;
-  out.value = out.key + key_bytes;
   out.value_bytes = value_bytes;
   out.wire_bytes = static_cast<std::uint32_t>(kHeaderBytes) + body_bytes;
   out.opaque = opaque;
@@ -58,6 +46,23 @@ ParseStatus parse(Bytes bytes, RequestView& out) noexcept {
   out.extras_bytes = static_cast<std::uint8_t>(extras_bytes);
   out.cas = load_be<std::uint64_t>(at + 16);
   return ParseStatus::kOk;
+}
+
+ParseStatus parse(Bytes bytes, RequestView& out) noexcept {
+  if (bytes.empty()) return ParseStatus::kNeedMore;
+  const std::byte* at = bytes.data();
+  if (at[0] != std::byte{kMagicRequest}) return ParseStatus::kBadMagic;
+  if (bytes.size() < kHeaderBytes) return ParseStatus::kNeedMore;
+  const std::size_t there = bytes.size() - kHeaderBytes;
+  if (there < load_be<std::uint16_t>(at + 2) + static_cast<std::size_t>(at[4])) return ParseStatus::kNeedMore;
+  RequestView judged;
+  const ParseStatus status = judge_header(at, judged);
+  if (status == ParseStatus::kOk) {
+    if (bytes.size() < judged.wire_bytes) return ParseStatus::kNeedMore;
+    point_into(at, judged);
+  }
+  out = judged;
+  return status;
 }
 
 }  // namespace gannet::dataplane::memcache

@@ -1,5 +1,5 @@
 /// One memcache binary request read where it lies, and the header of one answer written where it goes. Knows no
-/// transport: UDP today, the TCP framer tomorrow, both call these.
+/// transport: the datagrams' stages and the framer of the streams both call these.
 ///
 ///   0      1       2       4        5      6        8       12      16    24
 ///   magic  opcode  key     extras   data   vbucket  body    opaque  CAS   extras | key | value
@@ -43,12 +43,25 @@ struct RequestView {
   std::uint8_t extras_bytes = 0;
   std::uint64_t cas = 0;  ///< 0: no condition.
 
+  /// Header, extras and key: what must lie together for the request to be understood.
+  [[nodiscard]] std::uint32_t head_bytes() const noexcept { return wire_bytes - value_bytes; }
   [[nodiscard]] const OpcodeRule& rule() const noexcept { return kOpcodeRules[opcode]; }
   [[nodiscard]] Bytes key_span() const noexcept { return {key, key_bytes}; }
   [[nodiscard]] Bytes value_span() const noexcept { return {value, value_bytes}; }
   /// One past the last byte: where the next request starts.
   [[nodiscard]] const std::byte* end() const noexcept { return value + value_bytes; }
 };
+
+/// Judges the kHeaderBytes at `at`, which begin with kMagicRequest, before anything behind them is there. kOk fills all of
+/// `out` but the pointers; the answered refusals fill opcode and opaque. Never kNeedMore nor kBadMagic.
+[[nodiscard]] ParseStatus judge_header(const std::byte* at, RequestView& out) noexcept;
+
+/// Extras and key of the request at `at`, as judge_header() left it in `out`; `value` is where the value would follow.
+inline void point_into(const std::byte* at, RequestView& out) noexcept {
+  out.extras = at + kHeaderBytes;
+  out.key = out.extras + out.extras_bytes;
+  out.value = out.key + out.key_bytes;
+}
 
 /// Reads the request that starts at bytes[0]. kOk fills all of `out`; the answered refusals fill opcode and opaque;
 /// kNeedMore and kBadMagic leave it untouched. An unknown opcode is kOk: its whole body is skipped and it is answered

@@ -29,6 +29,9 @@ enum class Action : std::uint8_t {
   kVersion,
   kVerbosity,
   kQuit,
+  kSaslList,
+  kSaslAuth,
+  kSaslStep,
 };
 
 enum class KeyRule : std::uint8_t { kNone, kNeeded, kOptional };
@@ -42,6 +45,10 @@ struct OpcodeRule {
   bool value = false;     ///< May carry a value (an empty one too).
   bool quiet = false;     ///< Reading: mute on a miss. Writing: mute on success.
   bool echo_key = false;  ///< GETK, GATK families: the answer repeats the key.
+
+  [[nodiscard]] constexpr bool is_sasl() const noexcept {
+    return action == Action::kSaslList || action == Action::kSaslAuth || action == Action::kSaslStep;
+  }
 };
 
 inline constexpr std::uint8_t kMagicRequest = 0x80, kMagicResponse = 0x81;
@@ -54,7 +61,8 @@ inline constexpr std::uint8_t kOpGet = 0x00, kOpSet = 0x01, kOpAdd = 0x02, kOpRe
                               kOpPrepend = 0x0f, kOpStat = 0x10, kOpSetQ = 0x11, kOpAddQ = 0x12, kOpReplaceQ = 0x13,
                               kOpDeleteQ = 0x14, kOpIncrementQ = 0x15, kOpDecrementQ = 0x16, kOpQuitQ = 0x17,
                               kOpFlushQ = 0x18, kOpAppendQ = 0x19, kOpPrependQ = 0x1a, kOpVerbosity = 0x1b,
-                              kOpTouch = 0x1c, kOpGat = 0x1d, kOpGatQ = 0x1e, kOpGatK = 0x23, kOpGatKQ = 0x24;
+                              kOpTouch = 0x1c, kOpGat = 0x1d, kOpGatQ = 0x1e, kOpSaslList = 0x20, kOpSaslAuth = 0x21, kOpSaslStep = 0x22,
+                              kOpGatK = 0x23, kOpGatKQ = 0x24;
 
 namespace detail {
 
@@ -86,6 +94,10 @@ consteval std::array<OpcodeRule, 256> opcode_rules() {
   rules[kOpVersion] = {.action = kVersion, .key = kNone};
   rules[kOpStat] = {.action = kStat, .key = kOptional};
   rules[kOpVerbosity] = {.action = kVerbosity, .key = kNone, .extras = 4, .extras_optional = true};
+  // What these may carry is judged where SASL is on; everywhere else they are unknown, whatever they carry.
+  rules[kOpSaslList] = {.action = kSaslList, .value = true};
+  rules[kOpSaslAuth] = {.action = kSaslAuth, .value = true};
+  rules[kOpSaslStep] = {.action = kSaslStep, .value = true};
   return rules;
 }
 
