@@ -74,6 +74,46 @@
   X(error_invalid, "requests", "answered 0x04")                                                                     \
   X(error_too_large, "requests", "answered 0x03")                                                                   \
   X(error_no_memory, "requests", "answered 0x82")                                                                   \
+  /* TCP. */                                                                                                        \
+  X(tcp_accepted, "connections", "handshakes done")                                                                 \
+  X(tcp_closed, "connections", "ended by both sides")                                                               \
+  X(tcp_reset_by_peer, "connections", "reset by the client")                                                        \
+  X(tcp_aborted, "connections", "reset by us")                                                                      \
+  X(tcp_timed_out, "connections", "given up: no acknowledgement, no answer to keepalive, idle for too long")        \
+  X(tcp_refused_full, "connections", "refused: every slot is taken (listen.tcp_connections_max)")                   \
+  X(tcp_refused_source, "connections", "refused: one source has too many")                                          \
+  X(tcp_refused_port, "connections", "refused: a port that is not served")                                          \
+  X(tcp_cookies_sent, "segments", "SYNs answered from a cookie, because too many handshakes are half done")         \
+  X(tcp_cookies_accepted, "connections", "made from such a cookie")                                                 \
+  X(tcp_cookies_refused, "segments", "acknowledgements that are no cookie of ours")                                 \
+  X(tcp_segments_in, "segments", "received")                                                                        \
+  X(tcp_segments_out, "segments", "sent")                                                                           \
+  X(tcp_bytes_in, "bytes", "of payload received in order")                                                          \
+  X(tcp_bytes_out, "bytes", "of payload sent the first time")                                                       \
+  X(tcp_retransmits, "segments", "sent again")                                                                      \
+  X(tcp_timeouts, "timeouts", "of the retransmission timer")                                                        \
+  X(tcp_fast_recoveries, "recoveries", "of loss without a timeout")                                                 \
+  X(tcp_tail_probes, "segments", "sent to find a loss at the end of what was sent")                                 \
+  X(tcp_window_probes, "segments", "sent to a client whose window is closed")                                       \
+  X(tcp_keepalives, "segments", "sent to ask whether a silent client is still there")                               \
+  X(tcp_resets_out, "segments", "resets sent")                                                                      \
+  X(tcp_out_of_order, "segments", "received behind a gap and kept")                                                 \
+  X(tcp_duplicates, "segments", "received again")                                                                   \
+  X(tcp_challenge_acks, "segments", "sent because a segment looked forged (RFC 5961)")                              \
+  X(tcp_icmp_errors, "frames", "ICMP errors about a segment of ours, believed")                                     \
+  X(tcp_pins_copied, "messages", "large answers copied out of the store because their client stalled")              \
+  X(drop_tcp_header, "frames", "dropped: impossible TCP header")                                                    \
+  X(drop_tcp_checksum, "frames", "dropped: TCP checksum is wrong")                                                  \
+  X(drop_tcp_nobody, "frames", "dropped: for no connection")                                                        \
+  X(drop_tcp_window, "frames", "dropped: outside the window")                                                       \
+  X(drop_tcp_paws, "frames", "dropped: an old duplicate by its timestamp (RFC 7323)")                               \
+  X(drop_tcp_ack, "frames", "dropped: acknowledges what was never sent")                                            \
+  X(drop_tcp_no_memory, "frames", "payload dropped for want of memory; it will come again")                         \
+  X(drop_tcp_icmp, "frames", "dropped: an ICMP error that quotes nothing of ours (RFC 5927)")                       \
+  X(stream_bad_magic, "connections", "ended: what came is no binary request")                                       \
+  X(auth_cmds, "requests", "SASL AUTH and STEP")                                                                    \
+  X(auth_errors, "requests", "of those, refused")                                                                   \
+  X(drop_auth, "datagrams", "dropped: UDP while listen.sasl_users demands a password")                              \
   /* The loop. */                                                                                                   \
   X(turns, "turns", "of the worker's loop")                                                                         \
   X(turns_idle, "turns", "that found nothing to do")                                                                \
@@ -81,26 +121,33 @@
   X(busy_ns, "nanoseconds", "spent in turns that did work")
 
 // Gauges: what is, not what was. Overwritten by the worker about once a second and at each tick of its store.
-#define GANNET_WORKER_GAUGES(X)                                                    \
-  X(items, "items", "reachable in this worker's shard")                            \
-  X(item_bytes, "bytes", "header, key, value and padding of those")                \
-  X(memory_bytes, "bytes", "of the shard: segments, index, headers")               \
-  X(index_bytes, "bytes", "of that, held by the index")                            \
-  X(segments_total, "segments", "in the shard")                                    \
-  X(segments_free, "segments", "empty, ready to be opened")                        \
-  X(segments_open, "segments", "being filled")                                     \
-  X(segments_sealed, "segments", "full, checksummed")                              \
-  X(segments_index, "segments", "lent to the index")                               \
-  X(expired_items, "items", "collected after their expiry, since start")           \
-  X(evicted_items, "items", "dropped alive to make room, since start")             \
-  X(evicted_segments, "segments", "given back by eviction, since start")           \
-  X(merges, "merges", "merge evictions, since start")                              \
-  X(expired_bytes_held, "bytes", "of expired items not yet collected")             \
-  X(pins, "pins", "answers on the wire that still read a segment")                 \
-  X(reservations, "reservations", "values being received")                         \
-  X(buffers_free, "buffers", "in this worker's packet pool")                       \
-  X(buffers_total, "buffers", "of this worker's packet pool")                      \
-  X(config_generation, "generation", "of the configuration this worker runs with") \
+#define GANNET_WORKER_GAUGES(X)                                                        \
+  X(items, "items", "reachable in this worker's shard")                                \
+  X(item_bytes, "bytes", "header, key, value and padding of those")                    \
+  X(memory_bytes, "bytes", "of the shard: segments, index, headers")                   \
+  X(index_bytes, "bytes", "of that, held by the index")                                \
+  X(segments_total, "segments", "in the shard")                                        \
+  X(segments_free, "segments", "empty, ready to be opened")                            \
+  X(segments_open, "segments", "being filled")                                         \
+  X(segments_sealed, "segments", "full, checksummed")                                  \
+  X(segments_index, "segments", "lent to the index")                                   \
+  X(expired_items, "items", "collected after their expiry, since start")               \
+  X(evicted_items, "items", "dropped alive to make room, since start")                 \
+  X(evicted_segments, "segments", "given back by eviction, since start")               \
+  X(merges, "merges", "merge evictions, since start")                                  \
+  X(expired_bytes_held, "bytes", "of expired items not yet collected")                 \
+  X(pins, "pins", "answers on the wire that still read a segment")                     \
+  X(reservations, "reservations", "values being received")                             \
+  X(tcp_connections, "connections", "open, half-open and closing ones included")       \
+  X(tcp_half_open, "connections", "whose handshake is not done")                       \
+  X(tcp_time_wait, "connections", "remembered after their end")                        \
+  X(tcp_send_blocks, "blocks", "of 2 KiB with bytes not yet acknowledged")             \
+  X(tcp_receive_packets, "packets", "kept while their payload waits to be read")       \
+  X(tcp_memory_bytes, "bytes", "of the TCP engine, taken at the start")                \
+  X(stream_parcels, "parcels", "in use: split or foreign requests, answers that wait") \
+  X(buffers_free, "buffers", "in this worker's packet pool")                           \
+  X(buffers_total, "buffers", "of this worker's packet pool")                          \
+  X(config_generation, "generation", "of the configuration this worker runs with")     \
   X(heartbeat_ns, "nanoseconds", "monotonic time of the last turn counted")
 
 namespace gannet::abi {

@@ -1,6 +1,6 @@
-/// The one way back between workers. An errand is one request that the owner of its key executes for another worker,
-/// its home, which then answers. Whole datagrams of one owner travel instead and never come back; errands serve what
-/// must be answered by the worker that received it: datagrams whose keys have several owners, and streams.
+/// The way back between workers for datagrams. An errand is one request that the owner of its key executes for another worker,
+/// its home, which then answers. Whole datagrams of one owner travel instead and never come back; errands serve
+/// datagrams whose keys have several owners. (Streams have parcels, which also carry values on their way: parcel.h.)
 ///
 ///   home: take() -> fill `request`, `step` -> send_errand(owner) ... kDone -> read `answer` -> finish_errand()
 ///   owner: takes it from its ring, executes, puts it back. It needs nothing of its own for that, so every errand
@@ -24,9 +24,6 @@ namespace gannet::dataplane {
 
 enum class ErrandStep : std::uint8_t {
   kExecute,  ///< Run `request`; its value, if it has one, is all there.
-  kReserve,  ///< A store whose value is still to come: room for request.value_bytes. kOk: `reservation` is open.
-  kCommit,   ///< Home has written the reservation's value: make it visible.
-  kAbandon,  ///< It never will.
   kRelease,  ///< Home has read the pinned value. Not home's to set: finish_errand() does.
 };
 
@@ -47,7 +44,6 @@ struct alignas(64) Errand {
   /// Its pointers lead into `request_bytes`, or into a packet that home holds until the errand is back.
   memcache::RequestView request;
   ErrandStep step = ErrandStep::kExecute;
-  bool over_udp = true;  ///< Which of the owner's ServeRules apply.
   std::uint8_t home = 0, owner = 0;
 
   // Answered by the owner.
@@ -56,13 +52,11 @@ struct alignas(64) Errand {
   storage::Probe probe;
   /// Never `in_segment`: a value up to kErrandValueBytes was copied into `value_bytes`, a longer one is `pinned`.
   Answer answer;
-  storage::Reservation reservation;
 
   // Home's notes.
   ErrandState state = ErrandState::kFree;
   ErrandPool* pool = nullptr;
   Errand* next = nullptr;   ///< In a list of home's.
-  void* session = nullptr;  ///< Whose it is, for a front end that wants to be told.
   std::uint64_t note = 0;
 
   std::array<std::byte, kErrandRequestBytes> request_bytes;
@@ -85,10 +79,8 @@ class ErrandPool {
     ++used_;
     errand->state = ErrandState::kHome;
     errand->step = ErrandStep::kExecute;
-    errand->over_udp = true;
     errand->pinned = false;
     errand->next = nullptr;
-    errand->session = nullptr;
     errand->note = 0;
     return errand;
   }

@@ -88,8 +88,8 @@ class Executor {
     static_assert(storage::Store<S>);
   }
 
-  /// Executes `request` (parsed kOk, any action but kStat and SASL, which are its caller's) and describes the answer. `answer` is
-  /// fresh but for opcode and opaque. A value found is not pinned: use it before the store changes.
+  /// Executes `request` (parsed kOk, any action but kStat and SASL, which are its caller's) and describes the answer.
+  /// `answer` is fresh but for opcode and opaque. A value found is not pinned: use it before the store changes.
   void run(const memcache::RequestView& request, storage::Probe probe, Answer& answer) noexcept {
     using enum memcache::Action;
     const memcache::OpcodeRule& rule = request.rule();
@@ -130,8 +130,9 @@ class Executor {
     }
   }
 
-  /// For a storing request whose value is still on its way: judges it and makes room for the value, `room.value`. False:
-  /// refused, `answer` says why, nothing stays open. The room of an APPEND or PREPEND holds what is to be joined.
+  /// For a storing request whose value is still on its way: judges it and makes room for the value, `room.value`.
+  /// False: refused, `answer` says why, nothing stays open. The room of an APPEND or PREPEND holds what is to be
+  /// joined.
   [[nodiscard]] bool begin_store(const memcache::RequestView& request, storage::Probe probe, storage::Reservation& room,
                                  Answer& answer) noexcept {
     abi::bump(counters_.cmd_set);
@@ -260,8 +261,7 @@ class Executor {
   void join(const memcache::RequestView& request, storage::Probe probe, Bytes value, const memcache::OpcodeRule& rule,
             Answer& answer) noexcept {
     const bool front = rule.action == memcache::Action::kPrepend;
-    storage::StoreStatus status =
-        shard_.concat(probe, request.key_span(), value, front, request.cas, now_, answer.cas);
+    storage::StoreStatus status = shard_.concat(probe, request.key_span(), value, front, request.cas, now_, answer.cas);
     if (status == storage::StoreStatus::kNotFound) status = storage::StoreStatus::kNotStored;
     told(status, request, rule, answer);
   }

@@ -10,11 +10,13 @@ WorkerGroup::WorkerGroup(abi::Shared& shared, std::uint32_t workers) : shared_(s
   MUST_LE(workers, kWorkersMax);
   rings_.resize(std::size_t{workers} * workers);
   errands_.resize(std::size_t{workers} * workers);
+  stream_rings_.resize(rings_.size());
   for (std::uint32_t from = 0; from < workers; ++from) {
     for (std::uint32_t to = 0; to < workers; ++to) {
       if (from == to) continue;
       rings_[from * workers + to] = std::make_unique<SpscRing<nicpipe::Packet>>(kHandoverSlots);
       errands_[from * workers + to] = std::make_unique<SpscRing<Errand*>>(kErrandSlots);
+      stream_rings_[from * workers + to] = std::make_unique<SpscRing<StreamMessage>>(kStreamSlots);
     }
   }
 }
@@ -23,6 +25,7 @@ std::uint64_t WorkerGroup::packets_travelling() const noexcept {
   std::uint64_t packets = 0;
   for (const auto& ring : rings_) packets += ring ? ring->size() : 0;
   for (const auto& ring : errands_) packets += ring ? ring->size() : 0;
+  for (const auto& ring : stream_rings_) packets += ring ? ring->size() : 0;
   return packets;
 }
 

@@ -10,6 +10,7 @@
 
 #include "control/abi/shared.h"
 #include "dataplane/core/limits.h"
+#include "dataplane/core/parcel.h"
 #include "nicpipe/packet.h"
 #include "storage/base/spsc_ring.h"
 
@@ -41,7 +42,11 @@ class WorkerGroup {
   [[nodiscard]] SpscRing<Errand*>& errands(std::uint32_t from, std::uint32_t to) const noexcept {
     return *errands_[from * workers_ + to];
   }
-  /// Packets and errands in all rings; any thread, a moment's picture. 0 once every worker is drained.
+  /// Of the streams; the same rule as for ring().
+  [[nodiscard]] SpscRing<StreamMessage>& stream_ring(std::uint32_t from, std::uint32_t to) const noexcept {
+    return *stream_rings_[from * workers_ + to];
+  }
+  /// Packets, errands and parcels in all rings; any thread, a moment's picture. 0 once every worker is drained.
   [[nodiscard]] std::uint64_t packets_travelling() const noexcept;
 
   /// Sum of one counter over all workers since start, or since the last `stats reset`. `index` as in
@@ -60,6 +65,7 @@ class WorkerGroup {
   const std::uint32_t workers_;
   std::vector<std::unique_ptr<SpscRing<nicpipe::Packet>>> rings_;
   std::vector<std::unique_ptr<SpscRing<Errand*>>> errands_;
+  std::vector<std::unique_ptr<SpscRing<StreamMessage>>> stream_rings_;
   std::array<std::atomic<std::uint64_t>, abi::kCounterDescriptions.size()> counters_at_reset_{};
 };
 

@@ -75,16 +75,16 @@ inline constexpr std::uint64_t kGaugeIntervalNs = 100'000'000;
 /// from another worker, split over segments, or waiting for room towards a slow reader.
 inline constexpr std::uint32_t kParcels = 4096;
 inline constexpr std::uint32_t kParcelBytes = 2048;
-/// Of those, at most this many wait for a peer: half a request received, an answer not taken. The rest always comes back
-/// by itself.
+/// Of those, at most this many wait for a peer: half a request received, an answer not taken. The rest always comes
+/// back by itself.
 inline constexpr std::uint32_t kParcelsHeldMax = kParcels / 2;
 /// Messages to one other worker in flight; what does not fit waits at the sender.
 inline constexpr std::uint32_t kStreamSlots = 512;
 inline constexpr std::uint32_t kStreamBurst = 64;
 /// A value of at least this size leaves from its segment, pinned until acknowledged.
 inline constexpr std::uint32_t kStreamPointBytesMin = 4096;
-/// A connection with more written and not yet acknowledged than this is not read any further.
-inline constexpr std::uint32_t kUnacknowledgedMax = 512 * 1024;
+/// Pins a shard gives out at most, whatever its owner configures (storage::ShardOptions::pins_max).
+inline constexpr std::uint32_t kPinsMax = 65535;
 /// Bytes copied for one connection in one stage: a large value arriving must not starve the others.
 inline constexpr std::uint32_t kAbsorbBytesMax = 256 * 1024;
 /// A connection that we end is heard out for so long, so that a reset does not destroy the last answer.

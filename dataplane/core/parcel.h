@@ -19,7 +19,7 @@ namespace gannet::dataplane {
 struct Session;
 
 /// What another worker is asked to do with a parcel.
-enum class Errand : std::uint8_t {
+enum class ParcelStep : std::uint8_t {
   kExecute,  ///< The whole request lies in `bytes`.
   kBegin,    ///< Header, extras and key lie in `bytes`: make room for the value.
   kFinish,   ///< The value lies in the room: store it.
@@ -35,20 +35,20 @@ struct alignas(64) Parcel {
   Session* session = nullptr;  ///< Whose it is; nullptr: the connection is gone.
   std::uint8_t home = 0;       ///< The worker it belongs to.
   std::uint8_t keeper = 0;     ///< The worker that owns the key, and the segment or room named below.
-  Errand errand = Errand::kExecute;
+  ParcelStep step = ParcelStep::kExecute;
   Source source = Source::kNone;
-  bool away = false;    ///< Lent out. Read and written at home only.
-  bool done = false;    ///< The answer is complete. Read and written at home only.
-  bool held = false;    ///< Counts against kParcelsHeldMax. Read and written at home only.
-  bool speaks = true;   ///< The answer is told.
-  bool roomy = false;   ///< `room` is open in the keeper's shard.
+  bool away = false;   ///< Lent out. Read and written at home only.
+  bool done = false;   ///< The answer is complete. Read and written at home only.
+  bool held = false;   ///< Counts against kParcelsHeldMax. Read and written at home only.
+  bool speaks = true;  ///< The answer is told.
+  bool roomy = false;  ///< `room` is open in the keeper's shard.
   std::uint8_t latency_class = 0;
   std::uint32_t head_bytes = 0;  ///< Of the answer in `bytes`.
   std::uint32_t sent = 0;        ///< Of head and value together.
   std::uint32_t arrived = 0;     ///< Of the request in `bytes`, or of the value in the room.
   std::uint32_t pinned = 0;      ///< With kSegment the segment, with kStat the buffer.
   std::uint64_t received_ns = 0;
-  Bytes value;                   ///< Of the answer, behind its head; empty when it lies in `bytes`.
+  Bytes value;                    ///< Of the answer, behind its head; empty when it lies in `bytes`.
   memcache::RequestView request;  ///< Points into `bytes`.
   storage::Reservation room;
   std::array<std::byte, kParcelBytes> bytes;
@@ -78,7 +78,7 @@ class ParcelPool {
     parcel->session = session;
     parcel->home = home_;
     parcel->keeper = home_;
-    parcel->errand = Errand::kExecute;
+    parcel->step = ParcelStep::kExecute;
     parcel->source = Parcel::Source::kNone;
     parcel->away = parcel->done = parcel->roomy = false;
     parcel->held = held;

@@ -35,7 +35,9 @@ std::string SaslUsers::parse(std::string_view text) {
     text.remove_prefix(std::min(words.size() + 1, text.size()));
     if (!words.empty() && words.back() == '\r') words.remove_suffix(1);
     if (words.empty() || words.front() == '#') continue;
-    const auto refuse = [line](const char* what) { return "line " + std::to_string(line) + " of the users file " + what; };
+    const auto refuse = [line](const char* what) {
+      return "line " + std::to_string(line) + " of the users file " + what;
+    };
     const std::size_t colon = words.find(':');
     if (colon == std::string_view::npos || colon == 0 || colon + 1 == words.size())
       return refuse("is no user: write name:password");

@@ -13,8 +13,10 @@
 
 namespace gannet::dataplane {
 
-/// Longest header, extras and key that belong together: INCREMENT's extras and the longest key.
-inline constexpr std::uint32_t kCarryBytes = memcache::kHeaderBytes + 20 + storage::kKeyBytesMax;
+/// Longest header, extras and key that belong together. Only SASL's may have extras beyond 20 bytes, and is refused
+/// then.
+inline constexpr std::uint32_t kCarryBytes = memcache::kHeaderBytes + 255 + storage::kKeyBytesMax;
+static_assert(kCarryBytes <= kParcelBytes);
 
 struct Session {
   enum class Mode : std::uint8_t {
@@ -34,13 +36,14 @@ struct Session {
   bool queued = false;       ///< In the queue of sessions with something to do.
   bool peer_closed = false;  ///< Nothing follows what is readable.
   bool authenticated = false;
-  bool carry_whole = false;     ///< The carried head was taken by this stage: forget it when the stage is settled.
-  std::uint16_t carry = 0;      ///< Bytes of a head carried over from earlier segments.
-  std::uint32_t owed = 0;       ///< Parcels from `first` to `last`.
+  bool starved = false;      ///< This stage: stopped for want of room towards the peer; kWritable wakes it.
+  bool carry_whole = false;  ///< The carried head was taken by this stage: forget it when the stage is settled.
+  std::uint16_t carry = 0;   ///< Bytes of a head carried over from earlier segments.
+  std::uint32_t owed = 0;    ///< Parcels from `first` to `last`.
   std::uint32_t skip = 0;
-  std::uint32_t taken = 0;      ///< This stage: bytes to consume when it is settled.
-  std::uint32_t jobs = 0;       ///< This stage: requests of this connection in it.
-  Parcel* first = nullptr;      ///< Answers owed, oldest first. While there is one, newer ones wait behind it.
+  std::uint32_t taken = 0;  ///< This stage: bytes to consume when it is settled.
+  std::uint32_t jobs = 0;   ///< This stage: requests of this connection in it.
+  Parcel* first = nullptr;  ///< Answers owed, oldest first. While there is one, newer ones wait behind it.
   Parcel* last = nullptr;
   Parcel* receiving = nullptr;  ///< With kGather, kAway and kValue.
 };

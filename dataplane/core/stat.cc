@@ -85,13 +85,13 @@ void write_general(const StatSource& source, StatWriter& writer) noexcept {
   writer.number("time", source.now);
   writer.text("version", kVersionText);
   writer.number("pointer_size", 64);
-  writer.number("curr_connections", 0);
-  writer.number("total_connections", 0);
-  writer.number("rejected_connections", 0);
+  writer.number("curr_connections", sums.gauge("tcp_connections"));
+  writer.number("total_connections", sums.counter("tcp_accepted"));
+  writer.number("rejected_connections", sums.counter("tcp_refused_full") + sums.counter("tcp_refused_source"));
   for (const std::string_view name :
        {"cmd_get", "cmd_set", "cmd_flush", "cmd_touch", "get_hits", "get_misses", "delete_misses", "delete_hits",
         "incr_misses", "incr_hits", "decr_misses", "decr_hits", "cas_misses", "cas_hits", "cas_badval", "touch_hits",
-        "touch_misses"}) {
+        "touch_misses", "auth_cmds", "auth_errors"}) {
     writer.number(name, sums.counter(name));
   }
   writer.number("bytes_read", sums.counter("rx_bytes"));
@@ -114,7 +114,7 @@ void write_settings(const StatSource& source, StatWriter& writer) noexcept {
   writer.text("evictions", "on");
   writer.number("num_threads", source.group.workers());
   writer.text("cas_enabled", "yes");
-  writer.text("auth_enabled_sasl", "no");
+  writer.text("auth_enabled_sasl", source.authenticated ? "yes" : "no");
   writer.text("binding_protocol", "binary");
   writer.number("item_size_max", source.item_bytes_max);
   writer.number("segment_size", shared.start.segment_bytes);

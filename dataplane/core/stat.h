@@ -16,8 +16,9 @@ struct StatSource {
   const WorkerGroup& group;
   std::uint32_t item_bytes_max = 0;
   UnixSeconds now = 0;
-  std::uint8_t opcode = 0;   ///< Repeated in every packet.
-  std::uint32_t opaque = 0;  ///< As it lay in the request.
+  std::uint8_t opcode = 0;     ///< Repeated in every packet.
+  std::uint32_t opaque = 0;    ///< As it lay in the request.
+  bool authenticated = false;  ///< SASL is demanded.
 };
 
 /// Writes the packets of `stat_group` into `out` and gives their bytes; 0: there is no such group, or it does not fit.

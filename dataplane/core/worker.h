@@ -142,7 +142,6 @@ class BasicWorker {
   [[nodiscard]] bool execute_one(Job& job, Executor<S>& executor, Now now) noexcept;
   void settle_stage() noexcept;
   void record_latency(MonotonicNs done) noexcept;
-  [[nodiscard]] static abi::LatencyClass latency_class_of(memcache::Action action, memcache::Status status) noexcept;
 
   // worker_reply.h: writing answers.
   void reply(Job& job, Answer& answer) noexcept;
@@ -185,7 +184,7 @@ class BasicWorker {
   std::uint32_t starved_turns_ = 0;
 
   abi::LiveConfig live_{};
-  ServeRules udp_rules_ = udp_rules_of(live_), stream_rules_;
+  ServeRules udp_rules_ = udp_rules_of(live_);
   std::uint64_t live_generation_ = 0;
   MonotonicNs last_tick_ns_ = 0, last_gauges_ns_ = 0;
 };

@@ -80,7 +80,7 @@ void BasicWorker<S>::execute_errands(std::span<Errand* const> asked, Now now) no
   std::array<storage::Probe*, kErrandBurst> probes;
   std::uint32_t keys = 0;
   for (Errand* const errand : asked) {
-    if (errand->step > ErrandStep::kReserve || errand->request.key_bytes == 0) continue;
+    if (errand->step != ErrandStep::kExecute || errand->request.key_bytes == 0) continue;
     errand->probe = shard_.hash(errand->request.key_span());
     probes[keys++] = &errand->probe;
   }
@@ -96,14 +96,10 @@ void BasicWorker<S>::execute_errand(Errand& errand, Now now) noexcept {
     errand.pinned = false;
     return;
   }
-  if (errand.step == ErrandStep::kAbandon) return shard_.abandon(errand.reservation);
   answer = Answer{};
   answer.opcode = errand.request.opcode;
   answer.opaque = errand.request.opaque;
-  Executor<S> executor(shard_, counters_, now.unix_s, errand.over_udp ? udp_rules_ : stream_rules_);
-  if (errand.step == ErrandStep::kReserve)
-    return executor.reserve(errand.request, errand.probe, errand.reservation, answer);
-  if (errand.step == ErrandStep::kCommit) return executor.commit(errand.request, errand.reservation, answer);
+  Executor<S> executor(shard_, counters_, now.unix_s, udp_rules_);
   executor.run(errand.request, errand.probe, answer);
   if (!answer.in_segment) return;
   // Home is another core and answers later: the value must stay, or be there.

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "dataplane/core/executor.h"
+#include "dataplane/core/latency.h"
 #include "dataplane/core/routing.h"
 #include "dataplane/core/worker.h"
 #include "storage/base/must.h"
@@ -206,24 +207,6 @@ bool BasicWorker<S>::execute_one(Job& job, Executor<S>& executor, Now now) noexc
   job.latency_class = static_cast<std::uint8_t>(latency_class_of(action, answer.status));
   reply(job, answer);
   return true;
-}
-
-template <class S>
-abi::LatencyClass BasicWorker<S>::latency_class_of(memcache::Action action, memcache::Status status) noexcept {
-  using enum memcache::Action;
-  switch (action) {
-    case kGet:
-    case kGetAndTouch:
-      return status == memcache::Status::kNotFound ? abi::LatencyClass::kGetMiss : abi::LatencyClass::kGetHit;
-    case kSet:
-    case kAdd:
-    case kReplace:
-    case kAppend:
-    case kPrepend:
-      return abi::LatencyClass::kStore;
-    default:
-      return abi::LatencyClass::kOther;
-  }
 }
 
 template <class S>

@@ -38,6 +38,12 @@ class SpscRing {
     return count;
   }
 
+  /// Producer only: what push() takes for certain.
+  [[nodiscard]] std::uint32_t room() noexcept {
+    head_seen_ = head_.load(std::memory_order_acquire);
+    return slots() - (tail_.load(std::memory_order_relaxed) - head_seen_);
+  }
+
   /// Consumer only. Fills `out` from the front with what is there; gives the number. Never waits.
   [[nodiscard]] std::uint32_t pop(std::span<T> out) noexcept {
     const std::uint32_t head = head_.load(std::memory_order_relaxed);

@@ -52,8 +52,8 @@ struct RequestView {
   [[nodiscard]] const std::byte* end() const noexcept { return value + value_bytes; }
 };
 
-/// Judges the kHeaderBytes at `at`, which begin with kMagicRequest, before anything behind them is there. kOk fills all of
-/// `out` but the pointers; the answered refusals fill opcode and opaque. Never kNeedMore nor kBadMagic.
+/// Judges the kHeaderBytes at `at`, which begin with kMagicRequest, before anything behind them is there. kOk fills all
+/// of `out` but the pointers; the answered refusals fill opcode and opaque. Never kNeedMore nor kBadMagic.
 [[nodiscard]] ParseStatus judge_header(const std::byte* at, RequestView& out) noexcept;
 
 /// Extras and key of the request at `at`, as judge_header() left it in `out`; `value` is where the value would follow.

@@ -61,8 +61,8 @@ inline constexpr std::uint8_t kOpGet = 0x00, kOpSet = 0x01, kOpAdd = 0x02, kOpRe
                               kOpPrepend = 0x0f, kOpStat = 0x10, kOpSetQ = 0x11, kOpAddQ = 0x12, kOpReplaceQ = 0x13,
                               kOpDeleteQ = 0x14, kOpIncrementQ = 0x15, kOpDecrementQ = 0x16, kOpQuitQ = 0x17,
                               kOpFlushQ = 0x18, kOpAppendQ = 0x19, kOpPrependQ = 0x1a, kOpVerbosity = 0x1b,
-                              kOpTouch = 0x1c, kOpGat = 0x1d, kOpGatQ = 0x1e, kOpSaslList = 0x20, kOpSaslAuth = 0x21, kOpSaslStep = 0x22,
-                              kOpGatK = 0x23, kOpGatKQ = 0x24;
+                              kOpTouch = 0x1c, kOpGat = 0x1d, kOpGatQ = 0x1e, kOpSaslList = 0x20, kOpSaslAuth = 0x21,
+                              kOpSaslStep = 0x22, kOpGatK = 0x23, kOpGatKQ = 0x24;
 
 namespace detail {
 
