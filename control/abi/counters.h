@@ -86,8 +86,8 @@
   X(tcp_cookies_sent, "segments", "SYNs answered from a cookie, because too many handshakes are half done")         \
   X(tcp_cookies_accepted, "connections", "made from such a cookie")                                                 \
   X(tcp_cookies_refused, "segments", "acknowledgements that are no cookie of ours")                                 \
-  X(tcp_segments_in, "segments", "received")                                                                        \
-  X(tcp_segments_out, "segments", "sent")                                                                           \
+  X(tcp_segments_in, "segments", "received from clients")                                                           \
+  X(tcp_segments_out, "segments", "sent to clients")                                                                \
   X(tcp_bytes_in, "bytes", "of payload received in order")                                                          \
   X(tcp_bytes_out, "bytes", "of payload sent the first time")                                                       \
   X(tcp_retransmits, "segments", "sent again")                                                                      \

@@ -104,6 +104,11 @@ struct StartConfig {
   std::uint64_t memory_id =
       0;  ///< Of the memory file handed over: the same id is the same memory, with what was left in it.
   std::uint64_t memory_starts = 0;  ///< Starts that were given this memory before; 0: it is fresh, all zeros.
+  std::uint32_t tcp_connections_max = 1024;  ///< Of each worker.
+  std::uint32_t tcp_source_max = 0;          ///< Of one address, on each worker; 0: no limit.
+  std::uint32_t tcp_idle_s = 0;              ///< A connection without a byte for so long is reset; 0: never.
+  std::uint32_t reserved32 = 0;
+  Text sasl_users{};                ///< File of users and passwords, absolute; "": everybody may speak.
 };
 
 /// What may change while serving. No hidden padding: it travels as 64-bit words.

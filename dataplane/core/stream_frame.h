@@ -231,7 +231,10 @@ auto Streams<S, E>::take_request(Session& session, memcache::ParseStatus judged,
     session.taken += value;
     aim(add_job(&session, Kind::kOwn, request));
     if (rule.action == Action::kQuit) session.mode = Mode::kEnding;
-    return rule.action == Action::kQuit || (rule.action == Action::kFlush && workers_ > 1) ? Take::kStop : Take::kNext;
+    // What is behind it depends on its outcome, or must not be executed before it is through.
+    const bool alone = rule.action == Action::kQuit || (rule.action == Action::kFlush && workers_ > 1) ||
+                       (rule.is_sasl() && users_ != nullptr);
+    return alone ? Take::kStop : Take::kNext;
   }
   if (request.wire_bytes <= kParcelBytes) return gather(session, request, behind);
   if (rule.is_sasl()) return refuse_and_skip(session, request, memcache::Status::kAuth, value, behind.size());

@@ -77,7 +77,8 @@ bool Streams<S, E>::run_stage() noexcept {
     if (attend(session) || session.jobs > 0) visited_[visited++] = &session;
   }
   for (std::uint32_t i = 0; i < visited; ++i) {
-    if (visited_[i]->mode == Mode::kHead) frame(*visited_[i]);
+    // What was gathered comes first, and what is behind an AUTH may depend on it.
+    if (visited_[i]->mode == Mode::kHead && visited_[i]->jobs == 0) frame(*visited_[i]);
   }
   if (jobs_count_ > 0) execute();
   for (std::uint32_t i = 0; i < visited; ++i) settle(*visited_[i]);
@@ -86,13 +87,12 @@ bool Streams<S, E>::run_stage() noexcept {
 
 template <class S, class E>
 void Streams<S, E>::execute() noexcept {
-  // Loops of their own: see BasicWorker::execute_stage.
+  std::array<storage::Probe*, kStageJobsMax> probes;
+  std::uint32_t keys = 0;
   for (std::uint32_t i = 0; i < jobs_count_; ++i) {
-    if (jobs_[i].target == index_ && jobs_[i].request.key_bytes != 0) shard_.prefetch_bucket(jobs_[i].probe);
+    if (jobs_[i].target == index_ && jobs_[i].request.key_bytes != 0) probes[keys++] = &jobs_[i].probe;
   }
-  for (std::uint32_t i = 0; i < jobs_count_; ++i) {
-    if (jobs_[i].target == index_ && jobs_[i].request.key_bytes != 0) shard_.prefetch_item(jobs_[i].probe);
-  }
+  shard_.prefetch_burst(std::span(probes).first(keys));
   Executor<S> executor(shard_, counters_, now_.unix_s, rules_);
   for (std::uint32_t next = 0; next < jobs_count_;) {
     const std::uint32_t first = next;
@@ -125,8 +125,9 @@ std::uint32_t Streams<S, E>::find_values(std::uint32_t first, Executor<S>& execu
   for (; next < jobs_count_; ++next) {
     StreamJob& job = jobs_[next];
     if (job.kind == Kind::kForward) continue;
-    const bool get = (job.kind == Kind::kOwn || (job.kind == Kind::kServe && job.parcel->step == ParcelStep::kExecute)) &&
-                     job.request.rule().action == memcache::Action::kGet;
+    const bool get =
+        (job.kind == Kind::kOwn || (job.kind == Kind::kServe && job.parcel->step == ParcelStep::kExecute)) &&
+        job.request.rule().action == memcache::Action::kGet;
     if (!get) break;
     Answer& answer = answers_[next];
     answer = Answer{};

@@ -3,6 +3,7 @@
 /// mixed.h.
 #pragma once
 
+#include "dataplane/core/latency.h"
 #include "dataplane/core/mixed.h"
 #include "dataplane/core/routing.h"
 #include "dataplane/core/worker.h"

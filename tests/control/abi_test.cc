@@ -36,7 +36,7 @@ TEST_CASE("the layout of the shared file is the one of ABI version 4", "[control
   REQUIRE(offsetof(PortConfig, device) == 8);
   REQUIRE(offsetof(PortConfig, address) == 136);
   REQUIRE(offsetof(PortConfig, vlan) == 148);
-  REQUIRE(sizeof(StartConfig) == 928);
+  REQUIRE(sizeof(StartConfig) == 1072);
   REQUIRE(offsetof(StartConfig, cores) == 8);
   REQUIRE(offsetof(StartConfig, port) == 264);
   REQUIRE(offsetof(StartConfig, memory_bytes) == 872);
@@ -44,6 +44,8 @@ TEST_CASE("the layout of the shared file is the one of ABI version 4", "[control
   REQUIRE(offsetof(StartConfig, allow_remote) == 900);
   REQUIRE(offsetof(StartConfig, memory_id) == 912);
   REQUIRE(offsetof(StartConfig, memory_starts) == 920);
+  REQUIRE(offsetof(StartConfig, tcp_connections_max) == 928);
+  REQUIRE(offsetof(StartConfig, sasl_users) == 944);
   REQUIRE(sizeof(LiveConfig) == 344);
   REQUIRE(offsetof(LiveConfig, allow) == 8);
   REQUIRE(offsetof(LiveConfig, idle_sleep_us_max) == 264);
@@ -59,9 +61,9 @@ TEST_CASE("the layout of the shared file is the one of ABI version 4", "[control
   REQUIRE(sizeof(WorkerInfo) == 128);
   REQUIRE(sizeof(Latency) == 8704);
   REQUIRE(offsetof(Shared, start) == 640);
-  REQUIRE(offsetof(Shared, config) == 1664);
-  REQUIRE(offsetof(Shared, control) == 2432);
-  REQUIRE(offsetof(Shared, dataplane) == 2560);
+  REQUIRE(offsetof(Shared, config) == 1792);
+  REQUIRE(offsetof(Shared, control) == 2560);
+  REQUIRE(offsetof(Shared, dataplane) == 2688);
   REQUIRE(offsetof(Shared, worker) == 8192);
 }
 

@@ -75,6 +75,10 @@ TEST_CASE("an opcode that is not known is taken whole, whatever it carries", "[d
   for (int opcode = 0; opcode < 256; ++opcode) {
     bool known = false;
     for (const Rule& rule : kRules) known = known || rule.opcode == opcode;
+    if (kOpcodeRules[static_cast<std::size_t>(opcode)].is_sasl()) {  // Judged where SASL is on, by the streams.
+      REQUIRE((opcode >= 0x20 && opcode <= 0x22));
+      continue;
+    }
     REQUIRE((kOpcodeRules[static_cast<std::size_t>(opcode)].action == Action::kUnknown) == !known);
     if (known) continue;
     Request request;
