@@ -106,13 +106,20 @@ struct Key {
   [[nodiscard]] Bytes view() const noexcept { return std::as_bytes(std::span(bytes)); }
 };
 
-/// A shard that holds `bytes` of items (header, key, value, padding).
+/// How much room the items have.
+enum class Room {
+  kAmple,  ///< A quarter more than they need: nothing is ever evicted, every GET hits.
+  kFull,   ///< None for the index and for what was replaced: memory is full, and every SET drives something out.
+};
+
+/// A shard and the keys it is asked for: `bytes` of items (header, key, value, padding).
 class ItemSet {
  public:
   static constexpr std::uint64_t kItemBytes = storage::item_bytes_for(kKeyBytes, kValueBytes, 0);
+  static constexpr std::uint32_t kTickBytes = 64 * 1024, kSetsPerTick = 32;
 
-  explicit ItemSet(std::uint64_t bytes)
-      : count_(bytes / kItemBytes), arena_(open_memory(bytes + bytes / 4 + 4 * kMiB)) {
+  explicit ItemSet(std::uint64_t bytes, Room room = Room::kAmple)
+      : count_(bytes / kItemBytes), room_(room), arena_(open_memory(region_bytes(bytes, room))) {
     storage::ShardOptions options;
     options.hash_key = {0x243f6a8885a308d3, 0x13198a2e03707344};
     options.now = kBenchClock;
@@ -124,9 +131,9 @@ class ItemSet {
     }
     for (std::uint64_t number = 0; number < count_; ++number) {
       set(number);
-      if (number % 32 == 0) shard_->tick(kBenchClock, 64 * 1024);
+      if (number % kSetsPerTick == 0) shard_->tick(kBenchClock, kTickBytes);
     }
-    MUST_EQ(shard_->stats().items, count_);  // Roomy: nothing may have been evicted.
+    if (room == Room::kAmple) MUST_EQ(shard_->stats().items, count_);
   }
 
   [[nodiscard]] const storage::Arena& arena() const { return arena_; }
@@ -136,14 +143,7 @@ class ItemSet {
   void set(std::uint64_t number) {
     Key key;
     key.set(number);
-    std::array<std::uint64_t, kValueBytes / 8> value;
-    value.fill(mix(number));
-    storage::SetRequest request;
-    request.key = key.view();
-    request.value_bytes = kValueBytes;
-    std::uint64_t cas = 0;
-    MUST_EQ(shard_->set(shard_->hash(key.view()), request, std::as_bytes(std::span(value)), kBenchClock, cas),
-            storage::StoreStatus::kStored);
+    store(number, key, shard_->hash(key.view()));
   }
 
   /// `operations` GETs through the three stages; aborts on a miss or a wrong value.
@@ -166,15 +166,75 @@ class ItemSet {
       for (std::size_t i = 0; i < batch; ++i) {
         storage::ItemView view;
         const bool hit = shard.find(probe[i], key[i].view(), kBenchClock, view) == storage::FindStatus::kHit;
-        wrong +=
-            !hit || view.value.size() != kValueBytes || load_raw<std::uint64_t>(view.value.data()) != mix(number[i]);
+        wrong += !hit || !right(view, number[i]);
       }
     }
     MUST_EQ(wrong, 0u);
   }
 
+  /// `operations` of which `get_percent` are GETs and the others SETs, in the order of the numbers, staged by bursts as
+  /// a worker does it, with its tick. Aborts on a wrong value, and on a miss where all items have room. Gives the hits.
+  template <class Numbers>
+  std::uint64_t run_mix(Numbers& numbers, std::uint64_t operations, std::size_t batch, std::uint32_t get_percent) {
+    return run_mix(
+        numbers, operations, batch, get_percent, [](auto&& call) { call(); }, [](auto&& call) { call(); });
+  }
+
+  /// The same; every SET is made by `time_set(call)` and every tick by `time_tick(call)`.
+  template <class Numbers, class TimeSet, class TimeTick>
+  std::uint64_t run_mix(Numbers& numbers, std::uint64_t operations, std::size_t batch, std::uint32_t get_percent,
+                        TimeSet&& time_set, TimeTick&& time_tick) {
+    std::array<Key, kBatchMax> key;
+    std::array<std::uint64_t, kBatchMax> number;
+    std::array<storage::Probe, kBatchMax> probe;
+    std::array<storage::Probe*, kBatchMax> probes;
+    for (std::size_t i = 0; i < kBatchMax; ++i) probes[i] = &probe[i];
+    storage::Shard& shard = *shard_;
+    std::uint64_t wrong = 0, hits = 0;
+    for (std::uint64_t done = 0; done < operations; done += batch) {
+      for (std::size_t i = 0; i < batch; ++i) {
+        number[i] = numbers.next();
+        key[i].set(number[i]);
+        probe[i] = shard.hash(key[i].view());
+      }
+      shard.prefetch_burst(std::span(probes).first(batch));
+      for (std::size_t i = 0; i < batch; ++i) {
+        if (mix(++turn_) % 100 >= get_percent) {
+          time_set([&] { store(number[i], key[i], probe[i]); });
+          if (++sets_ % kSetsPerTick == 0) time_tick([&] { shard.tick(kBenchClock, kTickBytes); });
+          continue;
+        }
+        storage::ItemView view;
+        const bool hit = shard.find(probe[i], key[i].view(), kBenchClock, view) == storage::FindStatus::kHit;
+        hits += hit;
+        wrong += hit ? !right(view, number[i]) : room_ == Room::kAmple;
+      }
+    }
+    MUST_EQ(wrong, 0u);
+    return hits;
+  }
+
  private:
+  [[nodiscard]] static std::uint64_t region_bytes(std::uint64_t bytes, Room room) {
+    return room == Room::kAmple ? bytes + bytes / 4 + 4 * kMiB : bytes;
+  }
+  [[nodiscard]] static bool right(const storage::ItemView& view, std::uint64_t number) {
+    return view.value.size() == kValueBytes && load_raw<std::uint64_t>(view.value.data()) == mix(number);
+  }
+  void store(std::uint64_t number, const Key& key, storage::Probe probe) {
+    std::array<std::uint64_t, kValueBytes / 8> value;
+    value.fill(mix(number));
+    storage::SetRequest request;
+    request.key = key.view();
+    request.value_bytes = kValueBytes;
+    std::uint64_t cas = 0;
+    MUST_EQ(shard_->set(probe, request, std::as_bytes(std::span(value)), kBenchClock, cas),
+            storage::StoreStatus::kStored);
+  }
+
   std::uint64_t count_;
+  Room room_;
+  std::uint64_t turn_ = 0, sets_ = 0;
   storage::Arena arena_;
   std::unique_ptr<storage::Shard> shard_;
 };
