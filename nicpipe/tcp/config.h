@@ -19,6 +19,7 @@ struct Interface {
   Mac mac;                    ///< Ours: the source of every frame.
   IpAddress address;          ///< Ours, for connections that we open (those we accept take it from their SYN).
   IpAddress address6;         ///< The same over IPv6; zero: none.
+  std::uint16_t vlan = 0;     ///< Tag of connections that we open; 0: none.
   std::uint16_t mtu = 1500;   ///< IP bytes a frame may carry, 576..65535 (IPv6: from 1280).
   Capabilities capabilities;  ///< Checksums, segmentation and gathering the device does.
 };

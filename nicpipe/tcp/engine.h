@@ -73,6 +73,9 @@ class Engine {
   /// were copied out because the peer stalls. May exceed send_bytes_max by one value: taken while less is
   /// unacknowledged.
   [[nodiscard]] bool write_pinned(ConnectionId id, Bytes bytes, std::uint32_t pin) noexcept;
+  /// kWritable comes as after a write() that took too little: when a good part of the room is there again, or at once
+  /// if it is. For an application that stops before a write can fall short.
+  void want_writable(ConnectionId id) noexcept;
   /// Written and not yet acknowledged.
   [[nodiscard]] std::uint32_t unacknowledged(ConnectionId id) const noexcept;
 

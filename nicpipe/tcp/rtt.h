@@ -1,0 +1,37 @@
+/// Round-trip time and what follows from it: RFC 6298, and the minimum RFC 8985 asks for.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "storage/base/clock.h"
+
+namespace gannet::nicpipe::tcp {
+
+struct Rtt {
+  MonotonicNs smoothed_ns = 0;  ///< 0: no sample yet.
+  MonotonicNs varies_ns = 0;
+  MonotonicNs least_ns = ~MonotonicNs{0};
+
+  /// Of a segment that was sent once (Karn). Section 2.
+  void sample(MonotonicNs ns) noexcept {
+    ns = std::max<MonotonicNs>(ns, 1);
+    least_ns = std::min(least_ns, ns);
+    if (smoothed_ns == 0) {
+      smoothed_ns = ns;
+      varies_ns = ns / 2;
+      return;
+    }
+    const MonotonicNs off = ns > smoothed_ns ? ns - smoothed_ns : smoothed_ns - ns;
+    varies_ns = varies_ns - varies_ns / 4 + off / 4;
+    smoothed_ns = smoothed_ns - smoothed_ns / 8 + ns / 8;
+  }
+  /// The clock's granularity G is below a tick of the wheel.
+  [[nodiscard]] MonotonicNs timeout(MonotonicNs initial, MonotonicNs least, MonotonicNs most) const noexcept {
+    if (smoothed_ns == 0) return std::clamp(initial, least, most);
+    constexpr MonotonicNs kGranularity = 65'536;
+    return std::clamp(smoothed_ns + std::max(kGranularity, 4 * varies_ns), least, most);
+  }
+};
+
+}  // namespace gannet::nicpipe::tcp
