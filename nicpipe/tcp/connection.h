@@ -81,11 +81,11 @@ struct Connection {
   Route route;
   std::uint32_t generation = 0;  ///< Odd numbers never; see Core::id_of.
   std::uint32_t next = kNone;    ///< Of the pool while free, of the hash chain while in the table.
-  std::uint32_t output_next = kNone, event_next = kNone;
+  std::uint32_t output_next = kNone, event_next = kNone, starved_next = kNone;
   State state = State::kFree;
   std::uint8_t events = 0;  ///< EventBit, not yet taken.
   Close reason = Close::kNone;
-  bool in_output = false, in_events = false, in_table = false;
+  bool in_output = false, in_events = false, in_starved = false, in_table = false;
   bool counted_half_open = false, counted_source = false;
   bool is_orphan = false;    ///< The application is done with it.
   bool is_active = false;    ///< We opened it.

@@ -93,6 +93,7 @@ class Core {
   void join_gap(Connection& c, Sink& sink) noexcept;
   void consume(Connection& c, std::uint32_t bytes, Sink& sink) noexcept;
   void free_span(std::uint32_t span, Sink& sink) noexcept;
+  [[nodiscard]] std::uint32_t window_max(const Connection& c) const noexcept;
   [[nodiscard]] Seq window_edge(const Connection& c) const noexcept;
 
   /// What one acknowledgement told.
@@ -147,7 +148,7 @@ class Core {
   void send_ack(Connection& c, Now now, Sink& sink) noexcept;
   void send_window_probe(Connection& c, Now now, Sink& sink) noexcept;
   void send_keepalive(Connection& c, Now now, Sink& sink) noexcept;
-  void send_reset(Connection& c, Now now, Sink& sink) noexcept;
+  void send_reset(Connection& c, Sink& sink) noexcept;
   /// A segment that belongs to no connection, back where `packet` came from.
   void reply(const Packet& packet, const Tuple& tuple, const Outgoing& out, Sink& sink) noexcept;
   void reply_reset(const Packet& packet, const Segment& s, Now now, Sink& sink) noexcept;
@@ -165,12 +166,13 @@ class Core {
   [[nodiscard]] std::uint32_t write_room(const Connection& c) const noexcept;
   [[nodiscard]] bool write_pinned(Connection& c, Bytes bytes, std::uint32_t pin) noexcept;
   void want_writable(Connection& c) noexcept;
+  void feed_starved() noexcept;
   void announce_room(Connection& c) noexcept;  ///< kWritable, if that is waited for and enough.
   void append_chunk(Connection& c, std::uint32_t chunk) noexcept;
   void copy_out_pins(Connection& c) noexcept;
   void shutdown(Connection& c) noexcept;
   void close(Connection& c, Now now, Sink& sink) noexcept;
-  void abort(Connection& c, Now now, Sink& sink) noexcept;
+  void abort(Connection& c, Sink& sink) noexcept;
 
   // timers.cc.
   void tick(Now now, Sink& sink) noexcept;
@@ -211,6 +213,7 @@ class Core {
   SourceTable sources;
   const std::uint32_t heads_mask;
   const std::unique_ptr<std::uint32_t[]> heads;
+  std::uint32_t starved_head = kNone;  ///< Connections that found no block at all and hold none.
   std::uint32_t output_head = kNone, output_tail = kNone;
   std::uint32_t event_head = kNone, event_tail = kNone;
   std::uint32_t packets_kept = 0;

@@ -66,8 +66,8 @@ void Engine::shutdown(ConnectionId id) noexcept {
 void Engine::close(ConnectionId id, Now now, Sink& sink) noexcept {
   if (Connection* const c = core_->find(id); c != nullptr) core_->close(*c, now, sink);
 }
-void Engine::abort(ConnectionId id, Now now, Sink& sink) noexcept {
-  if (Connection* const c = core_->find(id); c != nullptr) core_->abort(*c, now, sink);
+void Engine::abort(ConnectionId id, Now, Sink& sink) noexcept {
+  if (Connection* const c = core_->find(id); c != nullptr) core_->abort(*c, sink);
 }
 void Engine::set_user(ConnectionId id, std::uint64_t user) noexcept {
   if (Connection* const c = core_->find(id); c != nullptr) c->user = user;

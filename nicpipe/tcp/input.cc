@@ -57,6 +57,21 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
     receive_in_syn_sent(c, packet, s, now, sink);
     return false;
   }
+  // Fourth, but wherever its number lies: SYN. RFC 5961 section 4.2.
+  if (s.has(kSyn) && !s.has(kRst)) [[unlikely]] {
+    if (c.state != State::kSynReceived || s.seq != c.irs) {
+      challenge(c, now, sink);
+      return false;
+    }
+    if (!s.has(kAck) || s.ack != c.snd_nxt) {
+      c.syn_retried = true;  // Ours was lost, or late: its round trip means nothing now.
+      send_syn(c, now, sink);
+      arm(c);
+      return false;
+    }
+    s.flags &= static_cast<std::uint8_t>(~kSyn);  // Both sides began at once: it acknowledges our SYN.
+    ++s.seq;
+  }
   // RFC 7323 section 5.3, R1; section 3.2 for segments that lost their timestamps.
   if (c.timestamps && !s.has(kRst)) {
     if (!s.options.has_timestamps) [[unlikely]] {
@@ -72,14 +87,8 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
   // First: the sequence number.
   if (!is_acceptable(c, s)) [[unlikely]] {
     const bool full = c.rcv_edge == c.rcv_nxt && s.seq == c.rcv_nxt;
-    if (!full || s.has(kRst) || s.has(kSyn) || !s.has(kAck)) {
+    if (!full || s.has(kRst) || !s.has(kAck)) {
       if (s.has(kRst)) return false;
-      if (c.state == State::kSynReceived && s.has(kSyn) && s.seq == c.irs) {
-        c.syn_retried = true;  // Ours was lost, or late: its round trip means nothing now.
-        send_syn(c, now, sink);
-        arm(c);
-        return false;
-      }
       ++stats.drop_window;
       answer_refused(c, s, now, sink);
       return false;
@@ -101,11 +110,6 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
   // Second: RST. RFC 5961 section 3.
   if (s.has(kRst)) [[unlikely]] {
     receive_reset(c, s, now, sink);
-    return false;
-  }
-  // Fourth: SYN. RFC 5961 section 4.
-  if (s.has(kSyn)) [[unlikely]] {
-    challenge(c, now, sink);
     return false;
   }
   // Fifth: ACK.
@@ -159,7 +163,7 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
   if (s.payload_bytes > 0 && takes) {
     if (c.is_orphan) {  // RFC 1122 section 4.2.2.13: nobody will read it.
       ++stats.aborted;
-      send_reset(c, now, sink);
+      send_reset(c, sink);
       end(c, Close::kReset, sink);
       return false;
     }

@@ -10,6 +10,7 @@ namespace gannet::nicpipe::tcp {
 using namespace wire::tcp;
 
 void Core::flush(Now now, Sink& sink) noexcept {
+  feed_starved();
   while (output_head != kNone && sink.room() > 0) {
     Connection& c = connections[output_head];
     output_head = c.output_next;
@@ -246,6 +247,7 @@ void Core::retransmit(Connection& c, std::uint32_t index, Now now, Sink& sink) n
     if (c.lost_hint == index) c.lost_hint = f.next;
   }
   if (c.recovery == Recovery::kFast) c.prr_out += f.bytes;
+  if (index == c.flight_head) c.timeout_from_ns = now.mono_ns;  // Its answer is a round trip away from here.
   c.sent_ns = now.mono_ns;
   acknowledged_by(c);
 }
@@ -289,13 +291,12 @@ void Core::send_keepalive(Connection& c, Now now, Sink& sink) noexcept {
   ++stats.keepalives;
 }
 
-void Core::send_reset(Connection& c, Now now, Sink& sink) noexcept {
+void Core::send_reset(Connection& c, Sink& sink) noexcept {
   if (sink.room() == 0) return;  // The peer will learn it with its next segment.
   Outgoing out;
   out.seq = c.snd_nxt;
   out.ack = c.rcv_nxt;
   out.flags = kRst | kAck;
-  if (c.timestamps) out.add_timestamps(ts_now(c.ts_offset, now), c.ts_recent);
   Packet packet = sink.take_packet();
   write_segment(packet, c.route, out, 0, 0, interface_of(c).capabilities);
   sink.send(packet);

@@ -70,7 +70,7 @@ bool Core::take_payload(Connection& c, const Packet& packet, const Segment& s, N
     ++stats.duplicates;
     c.has_dsack = true;
     c.dsack = {s.seq, c.rcv_nxt};
-    c.ack_now = true;
+    c.ack_now = c.ack_now || c.sack || offset >= s.payload_bytes;
     if (offset >= s.payload_bytes) return false;
   }
   c.payload_ns = now.mono_ns;
@@ -255,20 +255,24 @@ void Core::consume(Connection& c, std::uint32_t bytes, Sink& sink) noexcept {
   }
   // Worth a segment of its own when little of the window is left and much is added (RFC 9293 section 3.8.6.2.2).
   const std::uint32_t left = c.rcv_edge - c.rcv_nxt;
-  if (!c.window_update && !c.fin_received && left < config.receive_bytes_max / 2 && window_edge(c) != c.rcv_edge) {
+  if (!c.window_update && !c.fin_received && left < window_max(c) / 2 && window_edge(c) != c.rcv_edge) {
     c.window_update = true;
     want_output(c);
   }
 }
 
+std::uint32_t Core::window_max(const Connection& c) const noexcept {
+  return std::min(config.receive_bytes_max, 0xffffu << c.receive_shift);
+}
+
 /// Where the window may end now: never before its last end, and moved only by a full segment or half the buffer.
 Seq Core::window_edge(const Connection& c) const noexcept {
-  const std::uint32_t most = std::min(config.receive_bytes_max, 0xffffu << c.receive_shift);
+  const std::uint32_t most = window_max(c);
   std::uint32_t room = c.unread < most ? most - c.unread : 0;
   if (is_short_of_memory()) room = std::min(room, c.unread == 0 ? 2u * c.mss_received : 0u);
   const Seq edge = c.rcv_nxt + room;
   if (seq_le(edge, c.rcv_edge)) return c.rcv_edge;
-  const std::uint32_t step = std::min<std::uint32_t>(c.mss_received, config.receive_bytes_max / 2);
+  const std::uint32_t step = std::min<std::uint32_t>(c.mss_received, most / 2);
   return edge - c.rcv_edge >= step || c.rcv_edge - c.rcv_nxt >= most - step ? edge : c.rcv_edge;
 }
 

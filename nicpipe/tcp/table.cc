@@ -159,7 +159,7 @@ void Core::release_slot(Connection& c, Sink* sink) noexcept {
     c.is_orphan = true;
     c.events = 0;
   }
-  if (c.in_output || c.in_events) return;
+  if (c.in_output || c.in_events || c.in_starved) return;
   MUST(c.read_head == kNone && c.gap_head == kNone);
   c.state = State::kFree;
   if (++c.generation == 0) c.generation = 1;

@@ -108,13 +108,13 @@ void Core::fire_life(Connection& c, Now now, Sink& sink) noexcept {
   const bool idle = config.idle_ns != 0 && now.mono_ns - c.payload_ns >= config.idle_ns;
   if (waited || idle) {
     ++stats.timed_out;
-    if (idle) send_reset(c, now, sink);
+    if (idle) send_reset(c, sink);
     end(c, Close::kIdle, sink);
     return;
   }
   if (c.keepalives >= config.keepalive_probes) {
     ++stats.timed_out;
-    send_reset(c, now, sink);
+    send_reset(c, sink);
     end(c, Close::kKeepalive, sink);
     return;
   }

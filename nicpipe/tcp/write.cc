@@ -37,6 +37,22 @@ void Core::want_writable(Connection& c) noexcept {
   announce_room(c);
 }
 
+/// There are blocks again: whoever found none is told, so that nobody waits for ever on memory that others held.
+void Core::feed_starved() noexcept {
+  if (starved_head == kNone || blocks.left() < blocks.size() / 8) return;
+  while (starved_head != kNone) {
+    Connection& c = connections[starved_head];
+    starved_head = c.starved_next;
+    c.in_starved = false;
+    if (c.state == State::kDead) {
+      if (c.is_orphan) release_slot(c, nullptr);
+      continue;
+    }
+    if (c.wants_writable) event(c, kWritable);
+    c.wants_writable = false;
+  }
+}
+
 void Core::append_chunk(Connection& c, std::uint32_t index) noexcept {
   chunks[index].next = kNone;
   (c.chunk_tail == kNone ? c.chunk_head : chunks[c.chunk_tail].next) = index;
@@ -69,7 +85,14 @@ std::uint32_t Core::write(Connection& c, Bytes bytes) noexcept {
     done += piece;
   }
   c.write_end += done;
-  if (done < wanted) c.wants_writable = !c.fin_wanted;
+  if (done < wanted) {
+    c.wants_writable = !c.fin_wanted && c.state != State::kDead;
+    if (c.wants_writable && c.write_end == c.snd_una && !c.in_starved) {  // No acknowledgement will ever wake it.
+      c.in_starved = true;
+      c.starved_next = starved_head;
+      starved_head = slot_of(c);
+    }
+  }
   if (done > 0) want_output(c);
   return done;
 }
@@ -166,7 +189,7 @@ void Core::close(Connection& c, Now now, Sink& sink) noexcept {
     return;
   }
   if (c.unread > 0) {
-    abort(c, now, sink);
+    abort(c, sink);
     return;
   }
   shutdown(c);
@@ -177,14 +200,14 @@ void Core::close(Connection& c, Now now, Sink& sink) noexcept {
   arm(c);
 }
 
-void Core::abort(Connection& c, Now now, Sink& sink) noexcept {
+void Core::abort(Connection& c, Sink& sink) noexcept {
   if (c.state == State::kDead) {
     release_slot(c, &sink);
     return;
   }
   c.is_orphan = true;
   ++stats.aborted;
-  if (c.state != State::kSynSent) send_reset(c, now, sink);
+  if (c.state != State::kSynSent) send_reset(c, sink);
   end(c, Close::kReset, sink);
 }
 
