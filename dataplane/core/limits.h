@@ -90,6 +90,21 @@ inline constexpr std::uint32_t kAbsorbBytesMax = 256 * 1024;
 /// A connection that we end is heard out for so long, so that a reset does not destroy the last answer.
 inline constexpr std::uint64_t kLingerNs = 1'000'000'000;
 
+/// The TCP engine of a worker: packets it may have waiting to be sent, empty ones it keeps, received ones whose payload
+/// waits; blocks for bytes written and not yet acknowledged (2 KiB each).
+inline constexpr std::uint32_t kTcpSendPackets = 512;
+inline constexpr std::uint32_t kTcpSparePackets = 256;
+inline constexpr std::uint32_t kTcpReceivePackets = 1024;
+inline constexpr std::uint32_t kTcpSendBlocks = 16384;
+/// One connection: written and not acknowledged; announced as its window.
+inline constexpr std::uint32_t kTcpSendBytesMax = 512 * 1024;
+inline constexpr std::uint32_t kTcpReceiveBytesMax = 256 * 1024;
+/// Handshakes half done before SYNs are answered with cookies.
+inline constexpr std::uint32_t kTcpHalfOpenMax = 512;
+/// A rack's round trip is microseconds; an answer that waits for a client's delayed acknowledgement (40 ms on Linux)
+/// must not be taken for lost.
+inline constexpr std::uint64_t kTcpRtoMinNs = 60'000'000;
+
 /// More than one port feeds a worker from one set of tables.
 inline constexpr std::uint32_t kPortsMax = 4;
 inline constexpr std::uint32_t kWorkersMax = 64;
@@ -102,6 +117,8 @@ static_assert(kSendPackets > kTransferDatagramsPerTurn + kStageJobsMax,
               "large answers must not take all of the send queue");
 static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
               "one turn's large answers and one stage must find buffers");
+inline constexpr std::uint32_t kTcpFreePackets =
+    kTcpReceivePackets + kTcpSparePackets + kBacklogPackets + kTakeoverBurst * kWorkersMax;
 static_assert(kParcelsHeldMax + 4 * kStageJobsMax <= kParcels, "held parcels must leave some for travelling");
 static_assert(kHandoverSlots % kHandoverBurst == 0);
 static_assert((kErrandSlots & (kErrandSlots - 1)) == 0 && kErrandSlots % kErrandBurst == 0,

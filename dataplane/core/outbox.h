@@ -72,9 +72,9 @@ class Outbox {
     std::unique_ptr<nicpipe::Packet[]> packets;
     std::uint32_t count = 0;
   };
-  /// A turn frees at most what it took in: received, taken over and the backlog.
+  /// A turn frees at most what it took in: received, taken over and the backlog; and what TCP had kept.
   static constexpr std::uint32_t kFreePackets =
-      2 * kBacklogPackets + kTakeoverBurst * kWorkersMax + kSparePackets + kMixedMax;
+      2 * kBacklogPackets + kTakeoverBurst * kWorkersMax + kSparePackets + kMixedMax + kTcpFreePackets + kTcpSendPackets;
 
   std::array<SendQueue, kPortsMax> send_;
   std::unique_ptr<nicpipe::Packet[]> free_, spares_;

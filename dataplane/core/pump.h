@@ -1,6 +1,7 @@
 /// One turn of a worker with its I/O: what gannetd's loop, the tests and the benchmarks have in common.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -39,9 +40,13 @@ bool pump(W& worker, std::span<E* const> endpoints, Now now, bool receives = tru
     endpoints[0]->free(gone);
     worker.freed();
   }
-  if (std::uint32_t wanted = worker.spares_wanted(); wanted > 0) {
-    if (wanted > kBurst) wanted = kBurst;
-    worker.give_spares(std::span(packets).first(endpoints[0]->alloc(std::span(packets).first(wanted))));
+  constexpr int kRefills = 4;
+  for (int refill = 0; refill < kRefills; ++refill) {
+    const std::uint32_t wanted = std::min(worker.spares_wanted(), kBurst);
+    if (wanted == 0) break;
+    const std::uint32_t given = endpoints[0]->alloc(std::span(packets).first(wanted));
+    worker.give_spares(std::span(packets).first(given));
+    if (given < wanted) break;
   }
   return busy;
 }

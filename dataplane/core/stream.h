@@ -75,6 +75,9 @@ class Streams {
   /// Ends connections, when the worker is to stop: those that nothing is owed to, or `at_once` all of them. Until
   /// drained(), turns must go on here and at every other worker.
   void hang_up(Now now, nicpipe::tcp::Sink& sink, bool at_once) noexcept;
+  /// At the very end, after hang_up() at once, when no turn comes any more: what other workers asked is given back
+  /// unanswered. True: nothing moved; call it again until all workers say so.
+  [[nodiscard]] bool close() noexcept;
   /// No parcel of ours is in use, and nothing waits to go to another worker.
   [[nodiscard]] bool drained() const noexcept;
 

@@ -138,6 +138,22 @@ bool Streams<S, E>::push_messages() noexcept {
 }
 
 template <class S, class E>
+bool Streams<S, E>::close() noexcept {
+  if (workers_ == 1) return true;
+  bool still = !take_messages();
+  while (!serve_.empty()) {
+    Parcel& parcel = serve_.pop();
+    if (parcel.roomy) shard_.abandon(parcel.room);
+    parcel.roomy = false;
+    parcel.speaks = false;
+    parcel.step = ParcelStep::kExecute;  // A FLUSH does not go on its round any more.
+    send(parcel, parcel.home);
+  }
+  still &= !push_messages();
+  return still;
+}
+
+template <class S, class E>
 bool Streams<S, E>::drained() const noexcept {
   for (std::uint32_t target = 0; target < workers_; ++target) {
     if (!outbound_[target].empty() || !unpins_[target].empty()) return false;

@@ -4,6 +4,7 @@
 #include "dataplane/core/worker_mixed.h"
 #include "dataplane/core/worker_reply.h"
 #include "dataplane/core/worker_stage.h"
+#include "dataplane/core/worker_stream.h"
 #include "dataplane/core/worker_turn.h"
 #include "storage/shard.h"
 

@@ -19,6 +19,7 @@
 #include "dataplane/core/limits.h"
 #include "dataplane/core/mixed.h"
 #include "dataplane/core/outbox.h"
+#include "dataplane/core/tcp_side.h"
 #include "dataplane/core/transfer.h"
 #include "nicpipe/flow_hash.h"
 #include "nicpipe/host.h"
@@ -42,6 +43,7 @@ struct WorkerOptions {
   std::uint32_t spares = kSparePackets;
   /// Read once a stage, for the latency histogram. nullptr: latency is not recorded.
   MonotonicNs (*mono_now)() = nullptr;
+  TcpOptions tcp;  ///< Of all ports.
 };
 
 /// One core's alone, except the constructor. `S` satisfies storage::Store. Allocates in the constructor and nowhere
@@ -72,7 +74,9 @@ class BasicWorker {
 
   /// Empty packets the worker would like to have for answers that cannot use their request's buffer: alloc that many
   /// and give what came.
-  [[nodiscard]] std::uint32_t spares_wanted() const noexcept { return spares_max_ - out_.spares(); }
+  [[nodiscard]] std::uint32_t spares_wanted() const noexcept {
+    return spares_max_ - out_.spares() + (tcp_ == nullptr ? 0 : tcp_->sink.spares_wanted());
+  }
   void give_spares(std::span<const nicpipe::Packet> packets) noexcept;
 
   /// For the endpoints this worker sends through: unpins a segment once the device has read it. Called on this worker's
@@ -82,6 +86,8 @@ class BasicWorker {
   /// Nothing under way: no backlog, no large answer, nothing to send. With no worker busy and
   /// group.packets_travelling() 0, all is answered.
   [[nodiscard]] bool drained() const noexcept;
+  /// While draining, in each turn: ends the TCP connections that nothing is owed to.
+  void hang_up(Now now) noexcept;
   /// At the end: moves everything still held (backlog, spares, unsent, packets travelling to us) to to_free(),
   /// unpinning tails and transfers. May need several calls, each followed by free and freed(): true when nothing is
   /// left.
@@ -113,6 +119,13 @@ class BasicWorker {
     return {.value_bytes_max = live.udp_answer_bytes_max, .admin = live.udp_admin != 0};
   }
   static void release_pin(void* self, std::uint32_t segment);
+
+  // worker_stream.h: TCP.
+  void make_tcp(const WorkerOptions& options);
+  static void refresh_gauges(void* self, Now now);
+  void admit_segment(Packet& packet, nicpipe::Verdict verdict, Now now) noexcept;
+  bool turn_tcp(Now now) noexcept;
+  [[nodiscard]] bool close_tcp() noexcept;
 
   // worker_errand.h: what others execute for us and we for them.
   void send_errand(Errand& errand, std::uint32_t owner, Now now) noexcept;
@@ -182,6 +195,9 @@ class BasicWorker {
   std::uint32_t spares_needed_ = 0;  ///< By the stage being built, at most.
   std::uint32_t mixes_planned_ = 0;  ///< By the stage being built.
   std::uint32_t starved_turns_ = 0;
+
+  const bool authenticates_;         ///< SASL is demanded.
+  std::unique_ptr<TcpSide<S>> tcp_;  ///< nullptr: not served.
 
   abi::LiveConfig live_{};
   ServeRules udp_rules_ = udp_rules_of(live_);

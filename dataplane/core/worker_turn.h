@@ -38,7 +38,8 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
       travellers_(group.workers()),
       travellers_count_(group.workers(), 0),
       errands_out_(group.workers()),
-      errands_out_count_(group.workers(), 0) {
+      errands_out_count_(group.workers(), 0),
+      authenticates_(options.tcp.users != nullptr) {
   static_assert(storage::Store<S>);
   MUST_LT(index_, workers_);
   MUST_GE(spares_max_, 1u);
@@ -47,7 +48,8 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
   MUST_LE(options.ports.size(), kPortsMax);
   for (std::size_t p = 0; p < options.ports.size(); ++p) {
     const nicpipe::Dispatch* dispatch = p < options.dispatch.size() ? options.dispatch[p] : nullptr;
-    const nicpipe::HostConfig& config = options.ports[p];
+    nicpipe::HostConfig config = options.ports[p];
+    config.tcp = options.tcp.port != 0;
     ports_.push_back(Port{.host = nicpipe::Host(config),
                           .dispatch = dispatch,
                           .chunk_bytes = chunk_bytes(nicpipe::udp_payload_bytes_max(config.mtu)),
@@ -55,6 +57,7 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
     MUST_GT(ports_.back().chunk_bytes, kAnswerHeadBytesMax);
     if (dispatch != nullptr && workers_ > 1) dispatches_ = true;
   }
+  make_tcp(options);
 }
 
 template <class S>
@@ -77,6 +80,7 @@ bool BasicWorker<S>::turn(std::span<Packet> rx, Now now) noexcept {
   }
   if (mixed_.size() > 0) busy |= run_mixed(now);
   if (transfers_.size() > 0) busy |= continue_transfers();
+  if (tcp_ != nullptr) busy |= turn_tcp(now);
   if (workers_ > 1) {
     for (std::uint32_t target = 0; target < workers_; ++target) {
       push_travellers(target);
@@ -100,7 +104,13 @@ void BasicWorker<S>::sent(std::uint32_t packets, std::uint32_t port) noexcept {
 
 template <class S>
 void BasicWorker<S>::give_spares(std::span<const Packet> packets) noexcept {
-  for (const Packet& packet : packets) out_.put_spare(packet);
+  for (const Packet& packet : packets) {
+    if (tcp_ != nullptr && tcp_->sink.spares_wanted() > 0) {
+      tcp_->sink.put_spare(packet);
+    } else {
+      out_.put_spare(packet);
+    }
+  }
 }
 
 template <class S>
@@ -181,9 +191,10 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
     case Verdict::kArpLearned:
       abi::bump(counters_.arp_learned);
       break;
-    case Verdict::kUdp:
     case Verdict::kTcp:
     case Verdict::kTcpError:
+      return admit_segment(packet, verdict, now);
+    case Verdict::kUdp:
       break;
   }
   out_.free(packet);
@@ -191,6 +202,10 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
 
 template <class S>
 void BasicWorker<S>::admit_datagram(Packet& packet) noexcept {
+  if (authenticates_) [[unlikely]] {  // A datagram cannot say a password: as memcached, SASL leaves UDP off.
+    abi::bump(counters_.drop_auth);
+    return out_.free(packet);
+  }
   switch (judge_udp_frame(nicpipe::udp_payload(packet), memcache::kHeaderBytes)) {
     case FrameStatus::kOk:
       packet.cursor = kUdpFrameBytes;
@@ -295,6 +310,7 @@ void BasicWorker<S>::write_gauges(Now) noexcept {
   put(gauges.expired_bytes_held, stats.expired_bytes_held);
   put(gauges.pins, stats.pins);
   put(gauges.reservations, stats.reservations);
+  if (tcp_ != nullptr) write_tcp_figures(tcp_->engine, tcp_->streams.parcels_used(), counters_, gauges);
 }
 
 template <class S>
@@ -303,7 +319,7 @@ bool BasicWorker<S>::drained() const noexcept {
                           out_.send_room(static_cast<std::uint32_t>(ports_.size()));
   for (const std::uint32_t count : travellers_count_) waiting += count;
   for (const std::uint32_t count : errands_out_count_) waiting += count;
-  return waiting == 0;
+  return waiting == 0 && (tcp_ == nullptr || tcp_->streams.drained());
 }
 
 template <class S>
@@ -321,6 +337,7 @@ bool BasicWorker<S>::close() noexcept {
     mixed_.remove(mixed);
   }
   bool all = close_errands();
+  if (tcp_ != nullptr) all &= close_tcp();
   for (std::uint32_t from = 0; from < workers_; ++from) {
     if (from == index_) continue;
     std::array<Packet, kTakeoverBurst> taken;

@@ -1,0 +1,72 @@
+/// BasicWorker: its TCP side in the turn.
+#pragma once
+
+#include "dataplane/core/stream_stage.h"
+#include "dataplane/core/worker.h"
+#include "storage/base/must.h"
+
+namespace gannet::dataplane {
+
+template <class S>
+void BasicWorker<S>::make_tcp(const WorkerOptions& options) {
+  if (options.tcp.port == 0) return;
+  const StreamOptions streams{.index = index_,
+                              .connections_max = options.tcp.connections_max,
+                              .users = options.tcp.users,
+                              .mono_now = options.mono_now,
+                              .refresh = &BasicWorker::refresh_gauges,
+                              .context = this};
+  tcp_ = std::make_unique<TcpSide<S>>(group_, shard_, streams, engine_config(options.tcp, options.ports));
+}
+
+template <class S>
+void BasicWorker<S>::refresh_gauges(void* self, Now now) {
+  static_cast<BasicWorker*>(self)->write_gauges(now);
+}
+
+/// A segment, or an ICMP error about one. Where TCP is not served nobody is told: a port scan learns nothing.
+template <class S>
+void BasicWorker<S>::admit_segment(Packet& packet, nicpipe::Verdict verdict, Now now) noexcept {
+  if (tcp_ == nullptr) {
+    abi::bump(counters_.drop_ip_protocol);
+    return out_.free(packet);
+  }
+  if (verdict == nicpipe::Verdict::kTcp) return tcp_->engine.receive(packet, now, tcp_->sink);
+  tcp_->engine.receive_icmp(packet, now, tcp_->sink);
+}
+
+/// Timers, requests, answers, segments. True: something was done.
+template <class S>
+bool BasicWorker<S>::turn_tcp(Now now) noexcept {
+  TcpSide<S>& tcp = *tcp_;
+  tcp.engine.tick(now, tcp.sink);
+  bool busy = tcp.streams.turn(now, tcp.sink);
+  tcp.engine.flush(now, tcp.sink);
+  busy |= tcp.hand_over(out_, static_cast<std::uint32_t>(ports_.size()));
+  return busy;
+}
+
+/// Before the end: connections that nothing is owed to are closed. Call it in each turn of the drain.
+template <class S>
+void BasicWorker<S>::hang_up(Now now) noexcept {
+  if (tcp_ != nullptr) tcp_->streams.hang_up(now, tcp_->sink, false);
+}
+
+/// At the end, for close(): true when nothing of TCP is left.
+template <class S>
+bool BasicWorker<S>::close_tcp() noexcept {
+  TcpSide<S>& tcp = *tcp_;
+  tcp.streams.hang_up({}, tcp.sink, true);
+  const bool streams_done = tcp.streams.close();
+  if constexpr (requires { tcp.engine.end_all(tcp.sink); }) tcp.engine.end_all(tcp.sink);
+  while (tcp.sink.room() > 0) tcp.sink.free(tcp.sink.take_packet());
+  const std::span<Packet> unsent = tcp.sink.to_send();
+  for (const Packet& packet : unsent) out_.free(packet);
+  tcp.sink.sent(static_cast<std::uint32_t>(unsent.size()));
+  for (const Packet& packet : tcp.sink.to_free()) out_.free(packet);
+  const bool still = unsent.empty() && tcp.sink.to_free().empty();
+  tcp.sink.freed();
+  return streams_done && still;
+}
+
+}  // namespace gannet::dataplane
