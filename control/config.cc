@@ -203,9 +203,15 @@ class Reader {
       fault(line_of_key("listen.udp"), fmt::format("listen.udp = {} is not allowed; with {} workers it must be 1 to {}",
                                                    c.udp, c.workers, 65535 - c.workers));
     check_ports();
-    if (c.tcp != 0)
-      c.warnings.push_back(fmt::format(
-          "listen.tcp = {} has no effect: this release serves UDP only; write 0 to be rid of this warning", c.tcp));
+    if (c.tcp == 0 && !c.sasl_users.empty())
+      fault(
+          line_of_key("listen.sasl_users"),
+          fmt::format("listen.sasl_users = {} is not allowed with listen.tcp = 0: passwords are asked over TCP alone; "
+                      "write listen.tcp = 11211",
+                      quoted(c.sasl_users)));
+    if (!c.sasl_users.empty())
+      c.warnings.emplace_back(
+          "listen.sasl_users demands a password, which a datagram cannot give: UDP is not answered");
     if (c.page_bytes == 4096)
       c.warnings.emplace_back("memory.page = \"4KiB\" costs speed: reserve hugepages and write \"2MiB\" or \"1GiB\"");
     for (const Cidr& cidr : c.allow)
@@ -360,6 +366,10 @@ void fill_start(const Config& config, abi::StartConfig& start) {
   start.allow_remote = config.allow_remote ? 1 : 0;
   start.udp_port = config.udp;
   start.tcp_port = config.tcp;
+  start.tcp_connections_max = config.tcp_connections_max;
+  start.tcp_source_max = config.tcp_source_max;
+  start.tcp_idle_s = config.tcp_idle_s;
+  abi::set_text(start.sasl_users, config.sasl_users);
 }
 
 abi::LiveConfig make_live(const Config& config) {

@@ -39,7 +39,11 @@ struct Config {
   bool allow_remote = false;         ///< Memory and workers may lie off the port's NUMA node.
   std::uint32_t eviction = 0;        ///< 0 merge, 1 fifo.
   std::uint16_t udp = 11211;
-  std::uint16_t tcp = 0;             ///< 0: off.
+  std::uint16_t tcp = 11211;  ///< 0: off.
+  std::uint32_t tcp_connections_max = 8192;
+  std::uint32_t tcp_source_max = 0;  ///< 0: no limit.
+  std::uint32_t tcp_idle_s = 0;      ///< 0: never.
+  std::string sasl_users;            ///< Path; "": everybody may speak.
   std::vector<Cidr> allow;           ///< Empty: each port's own subnet.
   std::uint32_t udp_answer_max = 0;  ///< Bytes; 0: no limit but the item size.
   bool udp_admin = true;

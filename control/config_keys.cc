@@ -250,10 +250,33 @@ std::vector<KeySpec> make_specs() {
         "UDP port of the memcache binary protocol; the ports udp + 1 + k lead straight to worker k."},
        [](N n, C c, P) { return read_number(n, 1, 65535, c.udp); },
        show_number<&Config::udp>},
-      {{"listen.tcp", "number", "0 to 65535; 0 is off", "0", Apply::kRestart,
-        "TCP port of the same protocol; not served by this release."},
+      {{"listen.tcp", "number", "0 to 65535; 0 is off", "11211", Apply::kRestart, "TCP port of the same protocol."},
        [](N n, C c, P) { return read_number(n, 0, 65535, c.tcp); },
        show_number<&Config::tcp>},
+      {{"listen.tcp_connections_max", "number", "1 to 262144", "8192", Apply::kRestart,
+        "Connections of each worker; one more is refused. A worker needs about 1.2KiB for each and 40MiB for their "
+        "buffers."},
+       [](N n, C c, P) { return read_number(n, 1, 262'144, c.tcp_connections_max); },
+       show_number<&Config::tcp_connections_max>},
+      {{"listen.tcp_source_max", "number", "0 to 262144; 0 is no limit", "0", Apply::kRestart,
+        "Connections of one address at each worker."},
+       [](N n, C c, P) { return read_number(n, 0, 262'144, c.tcp_source_max); },
+       show_number<&Config::tcp_source_max>},
+      {{"listen.tcp_idle_s", "number of seconds", "0 to 2592000; 0 is never", "0", Apply::kRestart,
+        "A connection without a byte either way for so long is reset; a client that vanished is found after two hours "
+        "anyway."},
+       [](N n, C c, P) { return read_number(n, 0, 2'592'000, c.tcp_idle_s); },
+       show_number<&Config::tcp_idle_s>},
+      {{"listen.sasl_users", "text", "\"\" or an absolute path of at most 127 bytes", "\"\"", Apply::kRestart,
+        "File of users, one name:password a line; TCP clients must then authenticate by SASL PLAIN, and UDP is not "
+        "answered. \"\" lets everybody speak."},
+       [](N n, C c, P) {
+         if (text_in(n) == nullptr || (!text_in(n)->empty() && !is_absolute_path(*text_in(n), abi::kTextMax)))
+           return kNo();
+         c.sasl_users = *text_in(n);
+         return Verdict{};
+       },
+       [](CC c, CP) { return quoted(c.sasl_users); }},
       {{"listen.allow", "list of prefixes",
         "a list of at most 32 IPv4 prefixes like [\"10.0.0.0/8\"]; [] is each port's own subnet", "[]", Apply::kLive,
         "Sources that are answered; everybody else is dropped and counted."},

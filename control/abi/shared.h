@@ -98,17 +98,17 @@ struct StartConfig {
   std::uint32_t segment_bytes = 0;      ///< 0: chosen by the store from its memory.
   std::uint32_t item_bytes_max = 0;     ///< Header, key and padding included. 0: what a segment holds, at most 1 MiB.
   std::uint16_t udp_port = 11211;       ///< Worker k is also reached at udp_port + 1 + k.
-  std::uint16_t tcp_port = 0;           ///< 0: no TCP.
+  std::uint16_t tcp_port = 11211;       ///< 0: no TCP.
   std::uint32_t allow_remote = 0;       ///< Workers and memory may lie off the port's NUMA node.
   std::uint32_t start_count = 0;        ///< Which start of gannetd this is since the file was made, from 1.
   std::uint64_t memory_id =
       0;  ///< Of the memory file handed over: the same id is the same memory, with what was left in it.
-  std::uint64_t memory_starts = 0;  ///< Starts that were given this memory before; 0: it is fresh, all zeros.
-  std::uint32_t tcp_connections_max = 1024;  ///< Of each worker.
+  std::uint64_t memory_starts = 0;           ///< Starts that were given this memory before; 0: it is fresh, all zeros.
+  std::uint32_t tcp_connections_max = 8192;  ///< Of each worker.
   std::uint32_t tcp_source_max = 0;          ///< Of one address, on each worker; 0: no limit.
   std::uint32_t tcp_idle_s = 0;              ///< A connection without a byte for so long is reset; 0: never.
   std::uint32_t reserved32 = 0;
-  Text sasl_users{};                ///< File of users and passwords, absolute; "": everybody may speak.
+  Text sasl_users{};  ///< File of users and passwords, absolute; "": everybody may speak.
 };
 
 /// What may change while serving. No hidden padding: it travels as 64-bit words.

@@ -1,5 +1,5 @@
-/// The way back between workers for datagrams. An errand is one request that the owner of its key executes for another worker,
-/// its home, which then answers. Whole datagrams of one owner travel instead and never come back; errands serve
+/// The way back between workers for datagrams. An errand is one request that the owner of its key executes for another
+/// worker, its home, which then answers. Whole datagrams of one owner travel instead and never come back; errands serve
 /// datagrams whose keys have several owners. (Streams have parcels, which also carry values on their way: parcel.h.)
 ///
 ///   home: take() -> fill `request`, `step` -> send_errand(owner) ... kDone -> read `answer` -> finish_errand()
@@ -56,7 +56,7 @@ struct alignas(64) Errand {
   // Home's notes.
   ErrandState state = ErrandState::kFree;
   ErrandPool* pool = nullptr;
-  Errand* next = nullptr;   ///< In a list of home's.
+  Errand* next = nullptr;  ///< In a list of home's.
   std::uint64_t note = 0;
 
   std::array<std::byte, kErrandRequestBytes> request_bytes;

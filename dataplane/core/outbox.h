@@ -73,8 +73,8 @@ class Outbox {
     std::uint32_t count = 0;
   };
   /// A turn frees at most what it took in: received, taken over and the backlog; and what TCP had kept.
-  static constexpr std::uint32_t kFreePackets =
-      2 * kBacklogPackets + kTakeoverBurst * kWorkersMax + kSparePackets + kMixedMax + kTcpFreePackets + kTcpSendPackets;
+  static constexpr std::uint32_t kFreePackets = 2 * kBacklogPackets + kTakeoverBurst * kWorkersMax + kSparePackets +
+                                                kMixedMax + kTcpFreePackets + kTcpSendPackets;
 
   std::array<SendQueue, kPortsMax> send_;
   std::unique_ptr<nicpipe::Packet[]> free_, spares_;

@@ -196,7 +196,7 @@ void Streams<S, E>::keep_carry(Session& session, Bytes bytes) noexcept {
 template <class S, class E>
 bool Streams<S, E>::may_take(Session& session, std::uint32_t room) noexcept {
   if (session.owed + session.jobs >= room) {
-    if constexpr (requires { engine_->want_writable(session.id); }) engine_->want_writable(session.id);
+    engine_->want_writable(session.id);
     session.starved = true;
     return false;
   }

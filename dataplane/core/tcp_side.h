@@ -17,10 +17,10 @@ namespace gannet::dataplane {
 
 /// How a worker serves TCP.
 struct TcpOptions {
-  std::uint16_t port = 0;                ///< 0: no TCP.
-  std::uint32_t connections_max = 1024;  ///< 1..2^20.
-  std::uint32_t source_max = 0;          ///< Of one address; 0: no limit.
-  std::uint32_t idle_s = 0;              ///< A connection without a byte for so long is reset; 0: never.
+  std::uint16_t port = 0;                 ///< 0: no TCP.
+  std::uint32_t connections_max = 1024;   ///< 1..2^20.
+  std::uint32_t source_max = 0;           ///< Of one address; 0: no limit.
+  std::uint32_t idle_s = 0;               ///< A connection without a byte for so long is reset; 0: never.
   nicpipe::tcp::Key isn_key, cookie_key;  ///< Random at every start, the same for all workers.
   const SaslUsers* users = nullptr;       ///< Outlives the worker; nullptr: everybody may speak.
 };

@@ -58,7 +58,7 @@ bool BasicWorker<S>::close_tcp() noexcept {
   TcpSide<S>& tcp = *tcp_;
   tcp.streams.hang_up({}, tcp.sink, true);
   const bool streams_done = tcp.streams.close();
-  if constexpr (requires { tcp.engine.end_all(tcp.sink); }) tcp.engine.end_all(tcp.sink);
+  tcp.engine.end_all(tcp.sink);
   while (tcp.sink.room() > 0) tcp.sink.free(tcp.sink.take_packet());
   const std::span<Packet> unsent = tcp.sink.to_send();
   for (const Packet& packet : unsent) out_.free(packet);

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <span>
 #include <thread>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "control/abi/reader.h"
 #include "dataplane/core/group.h"
 #include "dataplane/core/placement.h"
+#include "dataplane/core/sasl.h"
 #include "dataplane/core/worker.h"
 #include "dataplane/program/log.h"
 #include "dataplane/program/notify.h"
@@ -100,6 +103,8 @@ struct Appliance::Inside {
   std::unique_ptr<dpdk::Eal> eal;
   std::vector<std::unique_ptr<dpdk::Port>> ports;
   std::vector<std::unique_ptr<nicpipe::Dispatch>> dispatch;  ///< One a port; nullptr: the device decides.
+  std::unique_ptr<SaslUsers> users;                          ///< nullptr: everybody may speak.
+  nicpipe::tcp::Key isn_key, cookie_key;
   std::unique_ptr<WorkerGroup> group;
   std::vector<std::unique_ptr<Worker>> workers;
   LoopSignals signals;
@@ -119,6 +124,7 @@ struct Appliance::Inside {
   [[nodiscard]] Ending place();
   [[nodiscard]] Ending open_memory();
   [[nodiscard]] Ending open_ports();
+  [[nodiscard]] Ending read_users();
   [[nodiscard]] Ending make_workers();
   void run_worker(std::uint32_t index);
   void publish(std::uint64_t started_ns);
@@ -204,7 +210,24 @@ Ending Appliance::Inside::open_ports() {
   return {};
 }
 
+/// While we may still read what only root may.
+Ending Appliance::Inside::read_users() {
+  const std::string path(abi::text_of(start.sasl_users));
+  if (path.empty()) return {};
+  if (start.tcp_port == 0)
+    return {2, "listen.sasl_users needs TCP, and listen.tcp is 0: write listen.tcp = 11211, or no users file."};
+  std::ifstream file(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!file.is_open() || file.bad())
+    return {2, "The users file " + path + " cannot be read: name a file that gannetd may read."};
+  users = std::make_unique<SaslUsers>();
+  if (std::string sentence = users->parse(text); !sentence.empty()) return {2, path + ": " + sentence + "."};
+  return {};
+}
+
 Ending Appliance::Inside::make_workers() {
+  isn_key = random_value<nicpipe::tcp::Key>();
+  cookie_key = random_value<nicpipe::tcp::Key>();
   group = std::make_unique<WorkerGroup>(shared, start.workers);
   workers.resize(start.workers);
   reports = std::vector<LoopReport>(start.workers);
@@ -227,7 +250,17 @@ void Appliance::Inside::run_worker(std::uint32_t index) {
   const dpdk::WorkerRegistration registration;
   shards[index]->bind_owner();
 
-  WorkerOptions options{.index = index, .ports = {}, .dispatch = {}, .mono_now = &LoopClock::mono_now};
+  WorkerOptions options{.index = index,
+                        .ports = {},
+                        .dispatch = {},
+                        .mono_now = &LoopClock::mono_now,
+                        .tcp = {.port = start.tcp_port,
+                                .connections_max = start.tcp_connections_max,
+                                .source_max = start.tcp_source_max,
+                                .idle_s = start.tcp_idle_s,
+                                .isn_key = isn_key,
+                                .cookie_key = cookie_key,
+                                .users = users.get()}};
   std::vector<dpdk::Endpoint*> endpoints;
   std::vector<Announcement> announcements;
   for (std::uint32_t port = 0; port < start.ports; ++port) {
@@ -300,6 +333,7 @@ void Appliance::Inside::publish(std::uint64_t started_ns) {
   log(LogLevel::kInfo, "serving",
       {{"workers", std::to_string(start.workers)},
        {"udp_port", std::to_string(start.udp_port)},
+       {"tcp_port", std::to_string(start.tcp_port)},
        {"memory_bytes", std::to_string(arena.bytes().size())},
        {"start_ms", std::to_string(duration_ns / kNsPerMs)}});
 }
@@ -354,7 +388,8 @@ Ending Appliance::start(std::uint64_t started_ns) {
   status.started_unix_s.store(LoopClock{}.now().unix_s, std::memory_order_relaxed);
   in_->beat();
   status.phase.store(static_cast<std::uint64_t>(abi::Phase::kStarting), std::memory_order_release);
-  for (const auto step : {&Inside::place, &Inside::open_memory, &Inside::open_ports, &Inside::make_workers}) {
+  for (const auto step :
+       {&Inside::place, &Inside::open_memory, &Inside::read_users, &Inside::open_ports, &Inside::make_workers}) {
     if (Ending ending = (*in_.*step)(); !ending.ok()) return ending;
     in_->beat();
   }

@@ -110,6 +110,13 @@ class Parser {
       start.page_bytes = 4096;
     } else if (option == "--udp") {
       take_number<std::uint16_t>(option, 1024, 65'000, start.udp_port);
+    } else if (option == "--tcp") {
+      take_number<std::uint16_t>(option, 0, 65'535, start.tcp_port);
+    } else if (option == "--tcp-connections") {
+      take_number<std::uint32_t>(option, 1, 262'144, start.tcp_connections_max);
+    } else if (option == "--sasl-users") {
+      take_parsed(option, "/etc/gannet/users",
+                  [&](std::string_view text) { return !text.empty() && abi::set_text(start.sasl_users, text); });
     } else if (option == "--idle-sleep-us") {
       take_number<std::uint32_t>(option, 0, 10'000, o.live.idle_sleep_us_max);
     } else if (option == "--allow") {
@@ -278,7 +285,9 @@ With --dev or --plan:
   --memory SIZE         of all items, default 256M   --page SIZE    4KiB, 2MiB (default) or 1GiB
   --no-huge             the same as --page 4KiB      --segment SIZE default: chosen from the memory
   --udp PORT            default 11211                --idle-sleep-us N  0: never sleep; default 100
-  --allow PREFIX        sources answered over UDP, may be repeated; default: the port's own subnet
+  --tcp PORT            default 11211, 0: no TCP     --tcp-connections N  of each worker, default 8192
+  --sasl-users FILE     lines of name:password; TCP clients must know one, UDP is off
+  --allow PREFIX        sources that are answered, may be repeated; default: the port's own subnet
   --shared PATH         put the statistics file there instead of keeping it unnamed
   --topology TEXT       with --plan: a synthetic machine, e.g. "pack:2 core:8 pu:2"
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "control/abi/reader.h"
+#include "dataplane/core/limits.h"
 
 namespace gannet::dataplane {
 namespace {
@@ -58,6 +59,7 @@ dpdk::PortOptions port_options(const abi::StartConfig& start, std::uint32_t port
   options.queues = static_cast<std::uint16_t>(std::min(config.queues, start.workers));
   options.mtu = static_cast<std::uint16_t>(config.mtu);
   options.index = static_cast<std::uint8_t>(port);
+  if (start.tcp_port != 0) options.buffers_held += kTcpReceivePackets + kTcpSparePackets + kTcpSendPackets;
   return options;
 }
 

@@ -156,6 +156,7 @@ class WorkerLoop {
 
   /// Without receiving, an endpoint still sends what workers without a queue of their own passed to it.
   void drain(Now now) noexcept {
+    if constexpr (requires(W w) { w.hang_up(now); }) p_.worker.hang_up(now);
     for (E* endpoint : p_.endpoints) (void)endpoint->rx_burst(std::span<nicpipe::Packet>{}, now.mono_ns);
     p_.report.drained.store(p_.worker.drained(), std::memory_order_release);
   }

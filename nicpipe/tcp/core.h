@@ -42,6 +42,7 @@ class Core {
   [[nodiscard]] Connection* open(const Route& route, Now now) noexcept;
   /// Gives back all it holds and takes it out of the table; the application learns kClosed unless it is done with it.
   void end(Connection& c, Close reason, Sink& sink) noexcept;
+  void end_all(Sink& sink) noexcept;
   void release_slot(Connection& c, Sink* sink) noexcept;
   void release_received(Connection& c, Sink& sink) noexcept;
   void event(Connection& c, std::uint8_t bits) noexcept;

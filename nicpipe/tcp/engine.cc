@@ -69,6 +69,9 @@ void Engine::close(ConnectionId id, Now now, Sink& sink) noexcept {
 void Engine::abort(ConnectionId id, Now, Sink& sink) noexcept {
   if (Connection* const c = core_->find(id); c != nullptr) core_->abort(*c, sink);
 }
+void Engine::end_all(Sink& sink) noexcept {
+  core_->end_all(sink);
+}
 void Engine::set_user(ConnectionId id, std::uint64_t user) noexcept {
   if (Connection* const c = core_->find(id); c != nullptr) c->user = user;
 }

@@ -86,6 +86,9 @@ class Engine {
   void close(ConnectionId id, Now now, Sink& sink) noexcept;
   /// Reset at once. No more events, the id is stale at once.
   void abort(ConnectionId id, Now now, Sink& sink) noexcept;
+  /// At the end of the process: forgets every connection without a word to anybody. Pins are released, kept packets
+  /// freed; no event follows.
+  void end_all(Sink& sink) noexcept;
 
   void set_user(ConnectionId id, std::uint64_t user) noexcept;
   [[nodiscard]] std::uint64_t user(ConnectionId id) const noexcept;

@@ -139,6 +139,17 @@ void Core::end(Connection& c, Close reason, Sink& sink) noexcept {
   event(c, kClosed);
 }
 
+void Core::end_all(Sink& sink) noexcept {
+  for (std::uint32_t slot = 0; slot < connections.size(); ++slot) {
+    Connection& c = connections[slot];
+    if (c.state == State::kFree) continue;
+    release_received(c, sink);
+    c.is_orphan = true;
+    c.events = 0;
+    if (c.state != State::kDead) end(c, Close::kReset, sink);
+  }
+}
+
 void Core::release_received(Connection& c, Sink& sink) noexcept {
   for (std::uint32_t* head : {&c.read_head, &c.gap_head}) {
     while (*head != kNone) {

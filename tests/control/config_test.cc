@@ -295,7 +295,8 @@ TEST_CASE("an unknown name is answered with the nearest known one", "[control][c
   REQUIRE(fault("[workers]\ncoutn = 2") == "g.toml:5: workers.coutn is no key; did you mean workers.count?");
   REQUIRE(fault("[workers]\nsize = 2") == "g.toml:5: workers.size is no key; did you mean memory.size?");
   REQUIRE(fault("[listen]\nzzzzzzzzzz = 2") ==
-          "g.toml:5: listen.zzzzzzzzzz is no key; the keys here are udp, tcp, allow, udp_answer_max, udp_admin, "
+          "g.toml:5: listen.zzzzzzzzzz is no key; the keys here are udp, tcp, tcp_connections_max, "
+          "tcp_source_max, tcp_idle_s, sasl_users, allow, udp_answer_max, udp_admin, "
           "udp_rate_per_source");
   REQUIRE(fault("[memori]\nsize = 2").find("memori is no section; did you mean [memory]?") != std::string::npos);
   REQUIRE(fault("[\"a\\nb\"]\nsize = 2").find("\"a\\u000Ab\" is no section") != std::string::npos);
@@ -336,9 +337,12 @@ TEST_CASE("a long value is cut in its sentence", "[control][config]") {
 }
 
 TEST_CASE("what is valid but perhaps not meant is a warning", "[control][config]") {
-  REQUIRE(good("[listen]\ntcp = 11211").warnings ==
+  REQUIRE(good("[listen]\ntcp = 11211").warnings.empty());
+  REQUIRE(good("[listen]\nsasl_users = \"/etc/gannet/users\"").warnings ==
           std::vector<std::string>{
-              "listen.tcp = 11211 has no effect: this release serves UDP only; write 0 to be rid of this warning"});
+              "listen.sasl_users demands a password, which a datagram cannot give: UDP is not answered"});
+  REQUIRE(fault("[listen]\ntcp = 0\nsasl_users = \"/etc/gannet/users\"").find("passwords are asked over TCP alone") !=
+          std::string::npos);
   REQUIRE(good("[memory]\npage = \"4KiB\"").warnings.size() == 1);
   REQUIRE(good("[listen]\nallow = [\"0.0.0.0/0\"]").warnings.size() == 1);
 }
