@@ -24,7 +24,7 @@
 namespace gannet::nicpipe {
 namespace {
 
-/// What a device does for kTxIpChecksum and kTxUdpChecksum, on the joined frame.
+/// What a device does for kTxIpChecksum, kTxUdpChecksum and kTxTcpChecksum, on the joined frame.
 void finish_checksums(const Packet& packet, MemoryEndpoint::Frame& frame) {
   std::byte* ip = frame.data() + packet.l2_bytes;
   if ((packet.flags & kTxIpChecksum) != 0) {
@@ -36,6 +36,47 @@ void finish_checksums(const Packet& packet, MemoryEndpoint::Frame& frame) {
     const auto bytes = static_cast<std::size_t>(frame.data() + frame.size() - udp);
     store_raw(udp + wire::udp::kChecksum, udp_checksum_of(sum_bytes(udp, bytes)));
   }
+  if ((packet.flags & kTxTcpChecksum) != 0) {
+    std::byte* tcp = ip + packet.l3_bytes;
+    const auto bytes = static_cast<std::size_t>(frame.data() + frame.size() - tcp);
+    store_raw(tcp + wire::tcp::kChecksum, checksum_of(sum_bytes(tcp, bytes)));
+  }
+}
+
+/// What a device does for kTxTcpSegment: frames of at most segment_bytes payload each, with numbers, lengths and
+/// checksums of their own; FIN and PSH on the last alone.
+std::vector<MemoryEndpoint::Frame> cut_segments(const Packet& packet, const MemoryEndpoint::Frame& whole) {
+  const std::size_t l3 = packet.l2_bytes, l4 = l3 + packet.l3_bytes, payload = l4 + packet.l4_bytes;
+  MUST(packet.segment_bytes > 0 && payload <= whole.size());
+  MUST((packet.flags & kTxTcpChecksum) != 0);
+  const bool is_v4 = (whole[l3] & std::byte{0xf0}) == std::byte{0x40};
+  MUST(!is_v4 || (packet.flags & kTxIpChecksum) != 0);
+  std::vector<MemoryEndpoint::Frame> frames;
+  for (std::size_t offset = 0; payload + offset < whole.size(); offset += packet.segment_bytes) {
+    const std::size_t bytes = std::min<std::size_t>(packet.segment_bytes, whole.size() - payload - offset);
+    const bool last = payload + offset + bytes == whole.size();
+    MemoryEndpoint::Frame& frame = frames.emplace_back(whole.begin(), whole.begin() + static_cast<long>(payload));
+    const auto from = whole.begin() + static_cast<long>(payload + offset);
+    frame.insert(frame.end(), from, from + static_cast<long>(bytes));
+    std::byte* ip = frame.data() + l3;
+    std::byte* tcp = frame.data() + l4;
+    const std::size_t tcp_bytes = packet.l4_bytes + bytes;
+    constexpr std::size_t kIpv6PayloadLength = 4;
+    if (is_v4) {
+      store_be(ip + wire::ipv4::kTotalLength, static_cast<std::uint16_t>(packet.l3_bytes + tcp_bytes));
+    } else {
+      store_be(ip + kIpv6PayloadLength, static_cast<std::uint16_t>(tcp_bytes));
+    }
+    store_be(tcp + wire::tcp::kSequence,
+             load_be<std::uint32_t>(tcp + wire::tcp::kSequence) + static_cast<std::uint32_t>(offset));
+    if (!last) tcp[wire::tcp::kFlags] &= ~std::byte{wire::tcp::kFin | wire::tcp::kPsh};
+    // The field holds the pseudo-header's sum without the length.
+    const Sum sum =
+        Sum{load_raw<std::uint16_t>(tcp + wire::tcp::kChecksum)} + byte_swap(static_cast<std::uint16_t>(tcp_bytes));
+    store_raw(tcp + wire::tcp::kChecksum, fold(sum));
+    finish_checksums(packet, frame);
+  }
+  return frames;
 }
 
 }  // namespace
@@ -160,6 +201,10 @@ void MemoryEndpoint::complete_tx() {
   for (const Packet& packet : sending_) {
     Frame frame(packet.data, packet.data + packet.bytes);
     if (packet.tail != nullptr) frame.insert(frame.end(), packet.tail, packet.tail + packet.tail_bytes);
+    if ((packet.flags & kTxTcpSegment) != 0) {
+      for (Frame& segment : cut_segments(packet, frame)) wire_out_.push_back(std::move(segment));
+      continue;
+    }
     finish_checksums(packet, frame);
     wire_out_.push_back(std::move(frame));
   }

@@ -218,12 +218,12 @@ class alignas(128) Endpoint {
     release(packet.pin);
   }
 
-  /// Drivers that fill the UDP checksum in software (vhost, when the peer wants whole ones) sum a chain wrongly if its
-  /// first part of the datagram is of odd length: 22.11's rte_raw_cksum_mbuf cuts a 32-bit sum to 16 bits before it
-  /// swaps it. One byte changes sides. False: that was the whole tail.
+  /// Drivers that fill the UDP or TCP checksum in software (vhost, when the peer wants whole ones) sum a chain wrongly
+  /// if its first part of the datagram is of odd length: 22.11's rte_raw_cksum_mbuf cuts a 32-bit sum to 16 bits before
+  /// it swaps it. One byte changes sides. False: that was the whole tail.
   static bool even_joint(Packet& packet) noexcept {
     const unsigned datagram_head = static_cast<unsigned>(packet.bytes) - packet.l2_bytes - packet.l3_bytes;
-    if ((packet.flags & kTxUdpChecksum) == 0 || datagram_head % 2 == 0) return true;
+    if ((packet.flags & (kTxUdpChecksum | kTxTcpChecksum)) == 0 || datagram_head % 2 == 0) return true;
     if (packet.tail_bytes == 1 || packet.tailroom == 0) return false;
     packet.data[packet.bytes++] = *packet.tail++;
     --packet.tail_bytes;
@@ -250,6 +250,7 @@ class alignas(128) Endpoint {
     return tail;
   }
 
+  /// Null: not now.
   rte_mbuf* prepare(Packet& packet, bool in_place) noexcept {
     rte_mbuf* mbuf = mbuf_of(packet);
     rte_mbuf* tail = nullptr;
@@ -257,6 +258,9 @@ class alignas(128) Endpoint {
     if (packet.tail != nullptr) {
       if (in_place && even_joint(packet)) tail = make_tail(packet);
       if (tail == nullptr) {
+        // Only a frame that the device shall segment can be too long for its buffer: it waits for a tail to come back.
+        if (offset + packet.bytes + packet.tail_bytes > mbuf->buf_len && (packet.flags & kTxTcpSegment) != 0)
+          return nullptr;
         MUST_LE(offset + packet.bytes + packet.tail_bytes, mbuf->buf_len);
         copy_tail(packet);
       }
@@ -270,12 +274,19 @@ class alignas(128) Endpoint {
       mbuf->nb_segs = 2;
     }
     mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-    if ((packet.flags & (kTxIpChecksum | kTxUdpChecksum)) != 0) {
-      mbuf->ol_flags |= RTE_MBUF_F_TX_IPV4;
+    if ((packet.flags & (kTxIpChecksum | kTxUdpChecksum | kTxTcpChecksum)) != 0) {
+      const bool is_v4 = (packet.data[packet.l2_bytes] & std::byte{0xf0}) == std::byte{0x40};
+      mbuf->ol_flags |= is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
       if ((packet.flags & kTxIpChecksum) != 0) mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
       if ((packet.flags & kTxUdpChecksum) != 0) mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+      if ((packet.flags & kTxTcpChecksum) != 0) mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
       mbuf->l2_len = packet.l2_bytes;
       mbuf->l3_len = packet.l3_bytes;
+      if ((packet.flags & kTxTcpSegment) != 0) {
+        mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+        mbuf->l4_len = packet.l4_bytes;
+        mbuf->tso_segsz = packet.segment_bytes;
+      }
     }
     return mbuf;
   }
@@ -291,14 +302,17 @@ class alignas(128) Endpoint {
 
   std::uint32_t tx_chunk(std::span<Packet> packets) noexcept {
     std::array<rte_mbuf*, kDeviceBurstMax> mbufs;
-    const auto count = static_cast<std::uint16_t>(packets.size());
+    auto count = static_cast<std::uint16_t>(packets.size());
     const bool forwards = forward_ != nullptr && (tx_live_ == nullptr || !tx_live_->load(std::memory_order_relaxed));
     const bool in_place =
         capabilities_.multi_segment && !forwards;  // A forwarded tail would be released on the other worker's thread.
     for (std::uint16_t i = 0; i < count; ++i) {
       if (i + 2 < count) rte_prefetch0(mbuf_of(packets[i + 2]));
       mbufs[i] = prepare(packets[i], in_place);
+      if (mbufs[i] == nullptr) [[unlikely]]
+        count = i;
     }
+    if (count == 0) return 0;
     std::uint32_t sent;
     if (forwards) [[unlikely]] {
       sent = forward_->push(std::span<rte_mbuf* const>(mbufs.data(), count));
@@ -315,9 +329,9 @@ class alignas(128) Endpoint {
     if (sent == count) return count;
     for (std::uint32_t i = sent; i < count; ++i) take_back(*mbufs[i]);
     if (link_up_->load(std::memory_order_relaxed)) return sent;
-    counters_.tx_link_down_dropped += count - sent;
+    counters_.tx_link_down_dropped += packets.size() - sent;
     free(packets.subspan(sent));
-    return count;
+    return static_cast<std::uint32_t>(packets.size());
   }
 
   /// Sends what workers without a transmit queue passed on. What the device refuses is dropped and counted: UDP may

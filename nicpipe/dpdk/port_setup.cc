@@ -16,7 +16,8 @@ namespace {
 
 constexpr unsigned kPoolCache = 128;  // Of each thread. A pool must allow for every worker keeping 1.5 caches of it.
 constexpr std::uint32_t kTailBuffers = 4096;
-constexpr std::uint64_t kRxSums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+constexpr std::uint64_t kRxSums =
+    RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 
 /// Bytes of a packet buffer: the headroom and a whole frame, so that no frame is spread over two.
 std::uint16_t data_room(const PortOptions& options) {
@@ -116,6 +117,11 @@ void Port::Inside::read_abilities() {
   capabilities.rx_checksum = offload && (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0;
   capabilities.tx_ip_checksum = offload && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
   capabilities.tx_udp_checksum = offload && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+  capabilities.tx_tcp_checksum = offload && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
+  // Virtual devices would cut frames in software, or hand whole ones to a peer whose buffers are smaller.
+  capabilities.tcp_segmentation = options.kind == DeviceKind::kPci && capabilities.tx_ip_checksum &&
+                                  capabilities.tx_tcp_checksum &&
+                                  (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0;
   // Only drivers that say so may be given a chain: net_af_xdp sends stale bytes of the second buffer in place of the
   // tail.
   const bool chains = options.allow_offload && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
@@ -169,6 +175,8 @@ Outcome Port::Inside::start_device(std::uint16_t ethdev, std::uint16_t queue_cou
   if (capabilities.rx_checksum) conf.rxmode.offloads |= kRxSums & info.rx_offload_capa;
   if (capabilities.tx_ip_checksum) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
   if (capabilities.tx_udp_checksum) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+  if (capabilities.tx_tcp_checksum) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+  if (capabilities.tcp_segmentation) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
   if (options.allow_offload) conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   if (options.kind == DeviceKind::kPci) {
     conf.rxmode.mtu = capabilities.mtu;
@@ -267,7 +275,7 @@ void Port::Inside::make_endpoints() {
     // No transmit queue of its own, or one the peer may leave unread: its frames go through the queue's owner, or
     // through worker 0.
     endpoint.tx_live_ = endpoint.receives_ ? &tx_live[queue] : nullptr;
-    if (!endpoint.receives_) endpoint.capabilities_.multi_segment = false;
+    if (!endpoint.receives_) endpoint.capabilities_.multi_segment = endpoint.capabilities_.tcp_segmentation = false;
     forwards.push_back(std::make_unique<SpscRing<rte_mbuf*>>(kForwardSlots));
     endpoint.forward_ = forwards.back().get();
     Endpoint& through = endpoints[endpoint.receives_ || peer_picks ? 0 : queue];
