@@ -41,6 +41,11 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
   }
   if (c.snd_wnd == 0) c.retries = 0;  // RFC 9293 section 3.8.6.1: as long as it answers, it lives.
   if (seq_gt(s.ack, c.snd_una)) acknowledge(c, s.ack, info, now);
+  if (info.is_ambiguous && c.timestamps && c.rtt.smoothed_ns == 0) {
+    // The echo tells which of the two it answers (RFC 7323 section 4.1); in whole milliseconds, so only for a start.
+    const std::uint32_t ms = ts_now(c.ts_offset, now) - s.options.ts_echo;
+    if (ms < 60'000) c.rtt.sample_coarse((MonotonicNs{ms} + 1) * 1'000'000);
+  }
   if (c.probe_sent && (c.snd_wnd > 0 || info.acked > 0)) c.probe_sent = false;
   if (c.sack && s.options.sack_count > 0) read_sacks(c, s, info, now);
   const bool idle = info.flight_before == 0 && info.acked == 0;
@@ -68,6 +73,7 @@ void Core::acknowledge(Connection& c, Seq ack, AckInfo& info, Now now) noexcept 
       delivered(c, f, now);
       if (!f.retransmitted) sample = now.mono_ns - f.sent_ns;
     }
+    if (f.retransmitted) info.is_ambiguous = true;
     if (f.lost) c.lost_bytes -= bytes;
     if (!whole) {  // Part of a TSO frame, or of one sent before the path shrank.
       f.seq += bytes;
@@ -86,7 +92,8 @@ void Core::acknowledge(Connection& c, Seq ack, AckInfo& info, Now now) noexcept 
     --c.flight_count;
     flights.give(index);
   }
-  if (sample != 0) c.rtt.sample(sample);
+  // Karn: what a retransmission made the peer say measures nothing, not even for data above it that was sent once.
+  if (sample != 0 && !info.is_ambiguous) c.rtt.sample(sample);
   drop_acknowledged_bytes(c, info.acked - (info.fin_acked ? 1 : 0));
   c.snd_una = ack;
   c.timeout_from_ns = now.mono_ns;  // RFC 6298 section 5.3.

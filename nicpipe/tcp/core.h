@@ -106,6 +106,7 @@ class Core {
     std::uint32_t flight_before = 0, lost_before = 0;
     MonotonicNs sack_sample_ns = 0;  ///< A round trip that a SACK tells; 0: none.
     bool fin_acked = false;
+    bool is_ambiguous = false;  ///< Among what was acknowledged cumulatively is something sent twice.
     bool dsack = false;
     SackBlock dsack_block;
     bool window_changed = false, has_payload = false;

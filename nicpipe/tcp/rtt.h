@@ -26,6 +26,11 @@ struct Rtt {
     varies_ns = varies_ns - varies_ns / 4 + off / 4;
     smoothed_ns = smoothed_ns - smoothed_ns / 8 + ns / 8;
   }
+  /// A first idea, too coarse to be the least there ever was.
+  void sample_coarse(MonotonicNs ns) noexcept {
+    smoothed_ns = ns;
+    varies_ns = ns / 2;
+  }
   /// The clock's granularity G is below a tick of the wheel.
   [[nodiscard]] MonotonicNs timeout(MonotonicNs initial, MonotonicNs least, MonotonicNs most) const noexcept {
     if (smoothed_ns == 0) return std::clamp(initial, least, most);

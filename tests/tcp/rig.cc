@@ -10,7 +10,7 @@ namespace {
 
 nicpipe::HostConfig host_config(const RigOptions& options) {
   nicpipe::HostConfig config;
-  config.address = ipv4(kUs);
+  config.address = ipv4(options.address);
   config.mac = test::mac_of(config.address);
   config.prefix_bits = 16;
   config.mtu = options.mtu;
@@ -24,8 +24,8 @@ nic::Config engine_config(const RigOptions& options, nic::PinHooks pins) {
   nic::Config config = options.config;
   config.interface_count = 1;
   nic::Interface& interface = config.interfaces[0];
-  interface.address = ipv4(kUs);
-  interface.mac = test::mac_of(ipv4(kUs));
+  interface.address = ipv4(options.address);
+  interface.mac = test::mac_of(ipv4(options.address));
   interface.mtu = options.mtu;
   interface.capabilities = options.capabilities;
   if (config.listen_port_count == 0) {
@@ -59,12 +59,8 @@ Rig::Rig(const RigOptions& options)
 }
 
 Rig::~Rig() {
-  // What the engine keeps (unread payload) goes with it; spares and what is under way are ours.
-  starving_ = true;
-  while (sink_.room() > 0) {
-    nicpipe::Packet packet = sink_.take_packet();
-    port_.free({&packet, 1});
-  }
+  // What the engine keeps (unread payload) goes with it; the spares are ours.
+  starve(true);
 }
 
 bool Rig::pin_again(void* context, std::uint32_t) {
@@ -91,9 +87,11 @@ void Rig::take_in(nicpipe::Packet& packet) {
     engine_->receive(packet, now_, sink_);
   } else if (verdict == nicpipe::Verdict::kTcpError) {
     engine_->receive_icmp(packet, now_, sink_);
-  } else {
+  } else if (verdict == nicpipe::Verdict::kDrop || verdict == nicpipe::Verdict::kArpLearned) {
     ++refused_by_host_;
     port_.free({&packet, 1});
+  } else {
+    MUST_EQ(port_.tx_burst({&packet, 1}), 1u);  // Host's own answer.
   }
 }
 
@@ -116,6 +114,15 @@ void Rig::receive_burst(const std::vector<Frame>& frames) {
 void Rig::refill() {
   nicpipe::Packet packet;
   while (!starving_ && sink_.spares_wanted() > 0 && port_.alloc({&packet, 1}) == 1) sink_.put_spare(packet);
+}
+
+void Rig::starve(bool starving) {
+  starving_ = starving;
+  while (starving_ && sink_.room() > 0) {
+    nicpipe::Packet packet = sink_.take_packet();
+    port_.free({&packet, 1});
+  }
+  refill();
 }
 
 void Rig::finish_turn() {

@@ -22,6 +22,7 @@ inline constexpr std::uint16_t kPort = 11211;
 struct RigOptions {
   nic::Config config;  ///< Interface, keys and listener are filled by the rig where they are empty.
   nicpipe::Capabilities capabilities{.multi_segment = true};
+  std::string_view address = kUs;  ///< Ours; the MAC follows from it.
   std::uint16_t mtu = 1500;
   std::uint16_t vlan = 0;
   std::uint32_t buffers = 4096;
@@ -63,11 +64,11 @@ class Rig {
   [[nodiscard]] std::vector<nic::Event> take_events();
   /// Called for each event, inside finish_turn, before flush; take_events() stays empty then.
   std::function<void(const nic::Event&)> on_event;
-  /// Frames that the Host (not the engine) refused or answered.
+  /// Frames that the Host refused.
   [[nodiscard]] std::uint32_t refused_by_host() const { return refused_by_host_; }
   [[nodiscard]] std::uint32_t buffers_out() const { return pool_.buffers_out(); }
   /// No more buffers for the engine's sending, or plenty again.
-  void starve(bool starving) { starving_ = starving; }
+  void starve(bool starving);
   /// Everything that was written with write_pinned: pins held now.
   [[nodiscard]] std::uint32_t pins_held() const { return pins_held_; }
   bool write_pinned(nic::ConnectionId id, Bytes bytes);

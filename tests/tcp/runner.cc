@@ -89,9 +89,9 @@ class Runner {
 
   void expect(const Step& step) {
     MonotonicNs earliest = last_ + step.from_ns, latest = last_ + step.to_ns;
+    latest += step.to_ns == 0 ? 0 : kLateNs;
     if (!step.range) {
       earliest -= std::min(earliest, step.from_ns == 0 ? 0 : kEarlyNs);
-      latest += step.from_ns == 0 ? 0 : kLateNs;
     }
     if (rig_->sent().empty() && !rig_->advance_until_sent(latest))
       throw Fault{"nothing was sent until " + time_text(latest - start_)};
@@ -165,6 +165,7 @@ class Runner {
     from.timestamps = answer.timestamps && syn.options->ts_value;
     trace(talk_.text_of(answer));
     rig_->sent().erase(rig_->sent().begin());
+    wait(step.segment.rtt_ns);
     SegmentWords ack;
     ack.peer = step.segment.peer;
     ack.flags = kAck;

@@ -161,6 +161,10 @@ Settings settings_of(const Script& script) {
   settings.peer_ip6 = ip_of(kPeer6);
   settings.options.config.connections_max = 64;
   settings.options.config.half_open_max = 32;
+  settings.options.config.receive_packets = 256;
+  settings.options.config.send_blocks = 256;
+  settings.options.buffers = 768;
+  settings.options.spares = 256;
   for (const Setting& setting : script.settings) {
     const auto found = setters().find(setting.key);
     if (found == setters().end() || !found->second(settings, setting.value)) {

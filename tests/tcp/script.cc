@@ -190,6 +190,8 @@ void read_fields(LineReader& line, SegmentWords& out) {
       out.ecn = ecn_of(line.next());
     } else if (word == "nopush") {
       out.any_psh = false;
+    } else if (word == "rtt") {
+      if (!parse_time(line.next(), out.rtt_ns)) throw Fault{"rtt TIME"};
     } else if (word == "badsum") {
       out.bad_checksum = true;
     } else if (word == "words") {

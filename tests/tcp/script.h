@@ -41,6 +41,7 @@ struct SegmentWords {
   std::optional<std::uint8_t> ecn;
   bool bad_checksum = false;
   std::uint8_t header_words = 0;
+  MonotonicNs rtt_ns = 0;              ///< Of open: between SYN-ACK and ACK.
   std::optional<OptionWords> options;  ///< None: whatever was negotiated.
 
   [[nodiscard]] bool has_psh() const { return (flags & kPsh) != 0; }
