@@ -56,7 +56,8 @@ namespace gannet::nicpipe::tcp {
     const Wide product = Wide{x} * y;
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   };
-  const std::uint64_t first = fold(tuple.peer.low ^ key.low, ports_word(tuple) ^ key.high ^ tuple.peer.high);
+  std::uint64_t first = fold(tuple.peer.low ^ key.low, ports_word(tuple) ^ key.high);
+  if (tuple.peer.high != 0) first = fold(first ^ tuple.peer.high, key.high | 1);
   const std::uint64_t second = fold(first ^ tuple.own.low, key.low | 1);
   return static_cast<std::uint32_t>(second ^ second >> 32 ^ tuple.own.high);
 }
