@@ -52,6 +52,11 @@ Appliance::Appliance(const Options& options)
     worker.ports = {host};
     worker.dispatch = {dispatch_.get()};
     worker.mono_now = [] { return MonotonicNs{1'000'000'500}; };
+    worker.tcp = {.port = static_cast<std::uint16_t>(options.tcp ? 11211 : 0),
+                  .connections_max = 64,
+                  .isn_key = {k + 1, 2},
+                  .cookie_key = {3, 4},
+                  .users = options.users};
     workers_.push_back(std::make_unique<dataplane::Worker>(*group_, *shards_.back(), worker));
     endpoints_.push_back(std::make_unique<nicpipe::MemoryEndpoint>(
         *pool_,

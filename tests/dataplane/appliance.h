@@ -29,6 +29,8 @@ struct ApplianceOptions {
   std::uint16_t mtu = 1500;
   std::uint32_t queues = 0;  ///< Receive queues; 0: one a worker. Fewer: software dispatch.
   UnixSeconds now = 1'800'000'000;
+  bool tcp = false;  ///< On port 11211.
+  const dataplane::SaslUsers* users = nullptr;
 };
 
 /// A client is an "address:port". Its frames come in at the queue of `at`.

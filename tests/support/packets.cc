@@ -310,7 +310,12 @@ std::string fault_of(Bytes frame) {
   if (naive_checksum(ip.first(header_bytes)) != 0) return "IPv4 header checksum";
   const Bytes body = ip.subspan(header_bytes);
   const unsigned protocol = at8(ip, 9);
-  if (protocol != 17 && protocol != 1) return "neither UDP nor ICMP";
+  if (protocol == 6) {
+    if (body.size() < 20) return "shorter than a TCP header";
+    const Frame tcp_pseudo = pseudo_header({at32(ip, 12)}, {at32(ip, 16)}, 6, body.size());
+    return checksum_with(tcp_pseudo, body) == 0 ? "" : "TCP checksum";
+  }
+  if (protocol != 17 && protocol != 1) return "neither UDP nor TCP nor ICMP";
   if (body.size() < 8) return "shorter than a UDP or ICMP header";
   if (protocol == 1) return naive_checksum(body) == 0 ? "" : "ICMP checksum";
   if (at16(body, 4) != body.size()) return "UDP length is not what there is";
