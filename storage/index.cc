@@ -9,6 +9,7 @@ namespace gannet::storage {
 void Index::format(std::byte* base, const Geometry& geometry, std::uint32_t first_segment) noexcept {
   base_ = base;
   pages_ = base + geometry.data_offset;
+  headers_ = reinterpret_cast<SegmentHeader*>(base + kShardHeaderBytes);
   directory_ = reinterpret_cast<std::uint32_t*>(base + geometry.directory_offset);
   page_shift_ = geometry.page_shift;
   page_buckets_shift_ = geometry.page_shift - 6;
@@ -16,6 +17,7 @@ void Index::format(std::byte* base, const Geometry& geometry, std::uint32_t firs
   page_mask_ = page_buckets - 1;
   buckets_max_ = page_buckets * kPagesPerSegment * geometry.segments;
   shared_store_ = geometry.segments < kSegmentsForOwnStores;
+  overflow_.format(base_, pages_, page_shift_);
   give_segment(first_segment, Use::kBuckets);
   directory_[0] = take_page(store_[0]);
   mask_ = page_buckets - 1;
@@ -33,48 +35,53 @@ void Index::add_empty_page() noexcept {
 }
 
 void Index::give_segment(std::uint32_t id, Use use) noexcept {
+  headers_[id].previous = 0;
   for (std::uint32_t i = kPagesPerSegment; i-- > 0;) store_page(store_for(use), id * kPagesPerSegment + i);
 }
 
 void Index::store_page(Store& into, std::uint32_t page) noexcept {
-  store_raw(page_at(page), into.head);
+  stored(page) = {into.head, 0};
+  if (into.head != 0) stored(into.head - 1).previous = page + 1;
   into.head = page + 1;
   ++into.pages;
+  ++headers_[page / kPagesPerSegment].previous;
+}
+
+void Index::take_page_out(Store& from, std::uint32_t page) noexcept {
+  const StoredPage out = stored(page);
+  (out.previous != 0 ? stored(out.previous - 1).next : from.head) = out.next;
+  if (out.next != 0) stored(out.next - 1).previous = out.previous;
+  --from.pages;
+  --headers_[page / kPagesPerSegment].previous;
 }
 
 std::uint32_t Index::take_page(Store& from) noexcept {
   MUST_GT(from.pages, 0u);
   const std::uint32_t page = from.head - 1;
-  from.head = load_raw<std::uint32_t>(page_at(page));
-  --from.pages;
+  take_page_out(from, page);
   return page;
 }
 
 bool Index::ready_overflow() noexcept {
-  if (overflow_free_ > 0) return true;
+  if (overflow_ready()) return true;
   Store& store = store_for(Use::kOverflow);
   if (store.pages == 0) return false;
-  const std::uint64_t page_buckets = page_mask_ + 1;
-  auto* const first = reinterpret_cast<Bucket*>(page_at(take_page(store)));
-  for (std::uint64_t i = page_buckets; i-- > 0;) free_overflow(link_to(first + i));
-  overflow_total_ += page_buckets;
+  overflow_.add_page(take_page(store));
+  return true;
+}
+
+bool Index::store_empty_overflow() noexcept {
+  // What one step takes at most before it gives back is far less than a page.
+  std::uint32_t page = 0;
+  if (!overflow_.take_page(2 * kChainBucketsMax, page)) return false;
+  store_page(store_for(Use::kOverflow), page);
   return true;
 }
 
 std::uint64_t Index::take_overflow() noexcept {
-  MUST_GT(overflow_free_, 0u);
-  const std::uint64_t link = overflow_head_;
-  Bucket* const bucket = overflow_at(link);
-  overflow_head_ = bucket->link;
-  --overflow_free_;
-  *bucket = Bucket{};
+  const std::uint64_t link = overflow_.take();
+  *overflow_at(link) = Bucket{};
   return link;
-}
-
-void Index::free_overflow(std::uint64_t link) noexcept {
-  overflow_at(link)->link = overflow_head_;
-  overflow_head_ = link;
-  ++overflow_free_;
 }
 
 void Index::prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Location> places) const noexcept {
@@ -191,7 +198,7 @@ void Index::remove(std::uint64_t hash, Location at) noexcept {
   }
   const std::uint64_t link = before->link;
   before->link = 0;
-  free_overflow(link);
+  overflow_.give_back(link);
 }
 
 bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
@@ -207,7 +214,7 @@ bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
   }
   for (std::uint64_t link = head->link; link != 0;) {
     const std::uint64_t following = overflow_at(link)->link;
-    free_overflow(link);
+    overflow_.give_back(link);
     link = following;
   }
   *head = Bucket{};
@@ -247,33 +254,13 @@ bool Index::shrink() noexcept {
   return true;
 }
 
-std::uint32_t Index::give_back_segment() noexcept {
-  Store& store = store_[0];
-  if (store.pages < kPagesPerSegment) return kNoSegment;
+std::uint32_t Index::give_back_segment(Use use) noexcept {
+  Store& store = store_for(use);
+  if (store.head == 0) return kNoSegment;
   // The page stored last: if its segment is whole again, it became so just now.
   const std::uint32_t id = (store.head - 1) / kPagesPerSegment;
-  std::uint32_t found = 0, looked = 0;
-  for (std::uint32_t link = store.head; link != 0 && looked < kStoreLookMax; ++looked) {
-    found += (link - 1) / kPagesPerSegment == id;
-    link = load_raw<std::uint32_t>(page_at(link - 1));
-  }
-  if (found < kPagesPerSegment) return kNoSegment;
-  std::uint32_t last = 0;  // The page kept last, whose link skips the segment's own.
-  for (std::uint32_t link = store.head; found > 0;) {
-    const std::uint32_t following = load_raw<std::uint32_t>(page_at(link - 1));
-    if ((link - 1) / kPagesPerSegment != id) {
-      last = link;
-    } else {
-      --found;
-      if (last == 0) {
-        store.head = following;
-      } else {
-        store_raw(page_at(last - 1), following);
-      }
-    }
-    link = following;
-  }
-  store.pages -= kPagesPerSegment;
+  if (headers_[id].previous != kPagesPerSegment) return kNoSegment;
+  for (std::uint32_t i = 0; i < kPagesPerSegment; ++i) take_page_out(store, id * kPagesPerSegment + i);
   return id;
 }
 

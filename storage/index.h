@@ -20,6 +20,7 @@
 #include "storage/base/bytes.h"
 #include "storage/base/must.h"
 #include "storage/base/prefetch.h"
+#include "storage/overflow.h"
 #include "storage/segment.h"
 
 namespace gannet::storage {
@@ -34,7 +35,6 @@ class Index {
   /// A chain longer than this takes no more: with a keyed hash it means that growth was starved of memory.
   static constexpr std::uint32_t kChainBucketsMax = 16;
 
-  static constexpr std::uint32_t kStoreLookMax = 64;
   /// From here on a segment for overflow alone costs less than one part in 64 of memory.
   static constexpr std::uint32_t kSegmentsForOwnStores = 64;
 
@@ -50,8 +50,8 @@ class Index {
 
   [[nodiscard]] std::uint64_t items() const noexcept { return items_; }
   [[nodiscard]] std::uint64_t buckets() const noexcept { return buckets_; }
-  [[nodiscard]] std::uint64_t overflow_buckets_free() const noexcept { return overflow_free_; }
-  [[nodiscard]] std::uint64_t overflow_buckets_used() const noexcept { return overflow_total_ - overflow_free_; }
+  [[nodiscard]] std::uint64_t overflow_buckets_free() const noexcept { return overflow_.free_buckets(); }
+  [[nodiscard]] std::uint64_t overflow_buckets_used() const noexcept { return overflow_.used_buckets(); }
 
   [[nodiscard]] const Bucket* bucket(std::uint64_t hash) const noexcept { return bucket_at(bucket_number(hash)); }
   void prefetch(std::uint64_t hash) const noexcept { prefetch_line(bucket(hash)); }
@@ -93,7 +93,7 @@ class Index {
 
   /// True when insert() cannot fail for want of an overflow bucket: at least one is at hand. Otherwise ready_overflow()
   /// takes a page.
-  [[nodiscard]] bool overflow_ready() const noexcept { return overflow_free_ > 0; }
+  [[nodiscard]] bool overflow_ready() const noexcept { return overflow_.free_buckets() > 0; }
   /// Turns a page in store into overflow buckets. False: no page in store, give a segment first.
   [[nodiscard]] bool ready_overflow() noexcept;
   /// What a page is for. Kept in stores of their own, each with its own segments, so that a table that shrinks leaves
@@ -129,8 +129,10 @@ class Index {
   /// not now.
   [[nodiscard]] bool shrink() noexcept;
   /// A segment all of whose pages are in store is the pool's again: taken out of the store and returned. kNoSegment:
-  /// there is none at hand. Looks at no more than kStoreLookMax pages.
-  [[nodiscard]] std::uint32_t give_back_segment() noexcept;
+  /// there is none. Ask after each step that may have left a page in store.
+  [[nodiscard]] std::uint32_t give_back_segment(Use use) noexcept;
+  /// A page of overflow buckets none of which is used goes into store, if enough are left. False: there is none.
+  [[nodiscard]] bool store_empty_overflow() noexcept;
   /// Audit: every link, slot and count. Gives the number of slots in use, or ~0 when the structure is broken.
   [[nodiscard]] std::uint64_t count_slots() const noexcept;
 
@@ -186,32 +188,40 @@ class Index {
     return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(bucket) - base_) / sizeof(Bucket);
   }
   struct Store {
-    std::uint32_t head = 0, pages = 0;  // Page number + 1, linked through the pages' first words.
+    std::uint32_t head = 0, pages = 0;  // Page number + 1; the pages are a list.
   };
+  /// The first words of a page in store: its neighbours, page number + 1.
+  struct StoredPage {
+    std::uint32_t next, previous;
+  };
+  [[nodiscard]] StoredPage& stored(std::uint32_t page) noexcept {
+    return *reinterpret_cast<StoredPage*>(page_at(page));
+  }
   [[nodiscard]] Store& store_for(Use use) noexcept {
     return store_[shared_store_ ? 0 : static_cast<std::uint32_t>(use)];
   }
   [[nodiscard]] std::uint32_t take_page(Store& from) noexcept;
+  void take_page_out(Store& from, std::uint32_t page) noexcept;
   void store_page(Store& into, std::uint32_t page) noexcept;
   [[nodiscard]] std::byte* page_at(std::uint32_t page) const noexcept {
     return pages_ + (static_cast<std::uint64_t>(page) << page_shift_);
   }
   [[nodiscard]] std::uint64_t take_overflow() noexcept;
-  void free_overflow(std::uint64_t link) noexcept;
   [[nodiscard]] std::uint64_t* slot_holding(std::uint64_t hash, Location at, Bucket*& in) const noexcept;
   /// Empties a chain into `loose`, its overflow buckets freed. False: too long; nothing was changed.
   [[nodiscard]] bool take_apart(Bucket* head, Loose& loose) noexcept;
   /// Writes slots into an empty chain. Never runs out: see grow().
   void put_together(Bucket* head, std::span<const std::uint64_t> slots) noexcept;
 
-  std::byte* base_ = nullptr;   // The region.
-  std::byte* pages_ = nullptr;  // Segment 0: page p lies p pages behind it.
+  std::byte* base_ = nullptr;         // The region.
+  std::byte* pages_ = nullptr;        // Segment 0: page p lies p pages behind it.
+  SegmentHeader* headers_ = nullptr;  // Of all segments; those of the index's own count pages in store.
   std::uint32_t* directory_ = nullptr;
   std::uint64_t mask_ = 0, buckets_ = 0, buckets_max_ = 0, page_mask_ = 0;
   std::uint32_t page_shift_ = 0, page_buckets_shift_ = 0;
   Store store_[2];
   bool shared_store_ = true;
-  std::uint64_t overflow_head_ = 0, overflow_free_ = 0, overflow_total_ = 0;
+  OverflowPages overflow_;
   std::uint64_t items_ = 0, withdrawals_ = 1;
 };
 

@@ -330,6 +330,7 @@ class Shard {
   /// Makes the next insert into the index possible. False: it would need a segment, and nothing can be evicted.
   [[nodiscard]] bool ready_index() noexcept;
   [[nodiscard]] bool give_index_segment(Index::Use use) noexcept;
+  void take_back_segment(Index::Use use) noexcept;
   void tend_index(std::uint32_t steps) noexcept;
   void seal_some(std::uint64_t& budget) noexcept;
   void seal(std::uint32_t id) noexcept;

@@ -47,6 +47,10 @@ bool Shard::ready_index() noexcept {
   return give_index_segment(Index::Use::kOverflow) && index_.ready_overflow();
 }
 
+void Shard::take_back_segment(Index::Use use) noexcept {
+  if (const std::uint32_t id = index_.give_back_segment(use); id != kNoSegment) pool_.return_from_index(id);
+}
+
 void Shard::tend_index(std::uint32_t steps) noexcept {
   for (; steps > 0 && index_.wants_growth(); --steps) {
     if (index_.growth_needs_segment() && !give_index_segment(Index::Use::kBuckets)) return;
@@ -56,8 +60,9 @@ void Shard::tend_index(std::uint32_t steps) noexcept {
   // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.
   for (; steps > 0 && index_.wants_shrink() && index_.overflow_buckets_free() > 1; --steps) {
     if (!index_.shrink()) return;
-    if (const std::uint32_t id = index_.give_back_segment(); id != kNoSegment) pool_.return_from_index(id);
+    take_back_segment(Index::Use::kBuckets);
   }
+  if (index_.store_empty_overflow()) take_back_segment(Index::Use::kOverflow);
 }
 
 void Shard::seal_some(std::uint64_t& budget) noexcept {
