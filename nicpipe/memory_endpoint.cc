@@ -208,7 +208,7 @@ void MemoryEndpoint::complete_tx() {
     finish_checksums(packet, frame);
     wire_out_.push_back(std::move(frame));
   }
-  const std::vector<Packet> done = std::move(sending_);
+  const auto done = std::move(sending_);
   sending_.clear();
   for (const Packet& packet : done) release(packet);
   MemoryPool::free(done);

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,22 @@
 #include "storage/base/bytes.h"
 
 namespace gannet::nicpipe {
+
+/// For vectors of packets. clang 14 takes libstdc++'s allocator for constant-evaluated in C++23, where it forgets about
+/// alignment beyond 16.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  AlignedAllocator() = default;
+  template <class U>
+  AlignedAllocator(const AlignedAllocator<U>&) noexcept {}  // NOLINT: rebinding converts.
+
+  [[nodiscard]] T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignof(T)}));
+  }
+  void deallocate(T* at, std::size_t) noexcept { ::operator delete (at, std::align_val_t{alignof(T)}); }
+  friend bool operator==(const AlignedAllocator&, const AlignedAllocator&) = default;
+};
 
 /// Buffers of one size. Like a device's pool it may be given back to from any thread (a packet handed over is freed by
 /// its new worker), so it locks: once per burst. Outlives every packet made from it.
@@ -114,7 +131,7 @@ class MemoryEndpoint {
   const ReleaseHook hook_;
   std::deque<Delivered> wire_in_;
   std::vector<Frame> wire_out_;
-  std::vector<Packet> sending_;  ///< Taken, not completed.
+  std::vector<Packet, AlignedAllocator<Packet>> sending_;  ///< Taken, not completed.
   std::uint32_t tx_limit_ = kNoLimit;
   std::uint64_t rx_frames_ = 0, rx_lost_ = 0, tx_frames_ = 0, tails_sent_ = 0, pins_released_ = 0;
 };

@@ -154,14 +154,14 @@ void Rig::finish_turn() {
 
 bool Rig::step(MonotonicNs limit) {
   const MonotonicNs next = engine_->next_timer();
-  if (next > limit) return false;
+  if (next > limit || now_.mono_ns > limit) return false;
   const MonotonicNs to = next > now_.mono_ns ? next : now_.mono_ns;
   now_.unix_s += static_cast<UnixSeconds>(to / 1'000'000'000 - now_.mono_ns / 1'000'000'000);
   now_.mono_ns = to;
   engine_->tick(now_, sink_);
   finish_turn();
-  // A timer that stays due would stop the clock for ever.
-  if (engine_->next_timer() <= now_.mono_ns) ++now_.mono_ns;
+  // A timer that stays due, because nothing can be sent, would stop the clock for ever.
+  if (engine_->next_timer() <= now_.mono_ns) now_.mono_ns += starving_ ? 10'000'000 : 1;
   return true;
 }
 
