@@ -154,7 +154,7 @@ void Rig::finish_turn() {
 
 bool Rig::step(MonotonicNs limit) {
   const MonotonicNs next = engine_->next_timer();
-  if (next > limit || now_.mono_ns > limit) return false;
+  if (next > limit || (starving_ && now_.mono_ns > limit)) return false;
   const MonotonicNs to = next > now_.mono_ns ? next : now_.mono_ns;
   now_.unix_s += static_cast<UnixSeconds>(to / 1'000'000'000 - now_.mono_ns / 1'000'000'000);
   now_.mono_ns = to;
