@@ -69,6 +69,8 @@ struct BenchOptions {
   bool software = false;
   std::uint16_t mtu = 1500;
   bool segmentation = false;
+  std::uint32_t send_blocks = 8192;
+  bool acknowledges = false;  ///< Each answer by a segment of its own, or with the next request.
 };
 
 /// The engine, its sink, and as many clients as asked for.
@@ -127,6 +129,7 @@ class Bench {
     config.listen_ports[0] = kPort;
     config.connections_max = options.connections + 16;
     config.half_open_max = 4096;
+    config.send_blocks = options.send_blocks;
     config.send_bytes_max = 4 << 20;
     config.isn_key = {1, 2};
     config.cookie_key = {3, 4};
@@ -257,11 +260,14 @@ class Bench {
         of.ack += static_cast<std::uint32_t>(bytes);
       }
       buffers_.give(packet);
-      if (!answer_.empty() && bytes > 0 && (++unacknowledged % 2 == 0 || received_ == answer_.size()))
-        acks_.push_back(of);
+      // A client acknowledges every second segment, and what a device joined or cut at once.
+      const bool due = answer_.empty()
+                           ? options_.acknowledges
+                           : ++unacknowledged % 2 == 0 || bytes > options_.mtu || received_ == answer_.size();
+      if (bytes > 0 && due) acks_.push_back(client);
     }
     sink_.sent(static_cast<std::uint32_t>(sink_.to_send().size()));
-    for (const Client& ack : acks_) acknowledge(ack);
+    for (const std::uint32_t client : acks_) acknowledge(client);
     acks_.clear();
   }
 
@@ -279,17 +285,17 @@ class Bench {
     received_ += packet.tail_bytes;
   }
 
-  void acknowledge(const Client& client) {
-    if (ack_frame_.empty()) {
-      tcp::Segment ack = way(0);
+  void acknowledge(std::uint32_t client) {
+    if (client != 0 || ack_frame_.empty()) {
+      tcp::Segment ack = way(client);
       ack.flags = tcp::kAck;
       ack_frame_ = tcp::to_frame(ack);
     }
     Packet packet = buffers_.take();
     std::memcpy(packet.data, ack_frame_.data(), ack_frame_.size());
     std::byte* header = packet.data + kL2Bytes + kL3Bytes;
-    store_be(header + 4, client.seq);
-    store_be(header + 8, client.ack);
+    store_be(header + 4, clients_[client].seq);
+    store_be(header + 8, clients_[client].ack);
     receive(packet, ack_frame_.size());
   }
 
@@ -311,7 +317,7 @@ class Bench {
   std::vector<test::Frame> templates_;
   std::vector<std::uint64_t> bases_;
   std::vector<ConnectionId> id_of_;
-  std::vector<Client> acks_;
+  std::vector<std::uint32_t> acks_;
   test::Frame ack_frame_;
   Now now_{1'700'000'000, 1'000'000'000};
   Bytes answer_;
@@ -323,6 +329,7 @@ void BM_PingPong(benchmark::State& state) {
   BenchOptions options;
   options.connections = static_cast<std::uint32_t>(state.range(0));
   options.software = state.range(1) != 0;
+  options.send_blocks = 2 * options.connections + 1024;
   Bench bench(options);
   std::uint64_t asked = 0;
   const std::uint32_t burst = std::min(kBurst, options.connections);
@@ -356,6 +363,7 @@ BENCHMARK(BM_Large)->Arg(1460)->Arg(8960)->Arg(65'000)->ArgName("mss");
 void BM_Idle(benchmark::State& state) {
   BenchOptions options;
   options.connections = static_cast<std::uint32_t>(state.range(0));
+  options.acknowledges = true;
   Bench bench(options);
   for (std::uint32_t i = 0; i + kBurst <= options.connections; i += kBurst) bench.ping_pong(i, kBurst);
   const std::uint64_t bytes = bench.engine().memory_bytes();
