@@ -83,6 +83,7 @@ void Shard::scan(std::uint64_t& budget) noexcept {
       if (!item.dead() && visible(item)) job.histogram[score_of(item)] += bytes;
       job.offset += bytes;
       budget -= budget < kScanCost ? budget : kScanCost;
+      ++work_.lines_touched;
     }
     if (job.offset < segment.used_bytes) return;
     MUST_EQ(job.offset, segment.used_bytes);
@@ -147,10 +148,12 @@ void Shard::drain(std::uint64_t& budget) noexcept {
         const std::uint32_t bytes = item.item_bytes();
         const std::uint64_t cost = kDrainCost + bytes;
         budget -= budget < cost ? budget : cost;
+        ++work_.lines_touched;
         if (!item.dead()) {
           at[count] = pool_.location(id, job.offset);
           hash[count] = keyed_hash(hash_key_, item.key());
           index_.prefetch(hash[count]);
+          work_.lines_touched += lines_of(item.key_bytes());
           ++count;
         }
         job.offset += bytes;
@@ -198,6 +201,8 @@ bool Shard::move_item(Location at, std::uint64_t hash) noexcept {
   std::memcpy(copy.bytes() + 1, item.bytes() + 1, bytes - 1);
   copy.state = kItemDead;
   take_room(into, bytes, item.expires_at);
+  work_.bytes_copied += bytes;
+  work_.lines_touched += 2 * lines_of(bytes);
   go_live(copy_at, static_cast<std::uint8_t>((item.state & kItemUsesMask) >> collector_.ageing), at);
   supersede(hash, at, copy_at);
   return true;
@@ -221,6 +226,7 @@ bool Shard::make_free(std::uint32_t spare) noexcept {
   // Merging frees at least half of its window in the long run, but single windows may end where they began (a tail to
   // fill up first); after some of those, segments are dropped whole.
   constexpr std::uint32_t kMergesMax = 4;
+  ++work_.waits;
   for (std::uint32_t jobs = 0; pool_.free_segments() <= spare;) {
     if (collector_.phase == Collector::Phase::kIdle) {
       look_at_oldest();

@@ -40,6 +40,7 @@ void Index::give_segment(std::uint32_t id, Use use) noexcept {
 }
 
 void Index::store_page(Store& into, std::uint32_t page) noexcept {
+  lines_ += 3;  // The page, its neighbour, the segment's header.
   stored(page) = {into.head, 0};
   if (into.head != 0) stored(into.head - 1).previous = page + 1;
   into.head = page + 1;
@@ -48,6 +49,7 @@ void Index::store_page(Store& into, std::uint32_t page) noexcept {
 }
 
 void Index::take_page_out(Store& from, std::uint32_t page) noexcept {
+  lines_ += 4;
   const StoredPage out = stored(page);
   (out.previous != 0 ? stored(out.previous - 1).next : from.head) = out.next;
   if (out.next != 0) stored(out.next - 1).previous = out.previous;
@@ -79,6 +81,7 @@ bool Index::store_empty_overflow() noexcept {
 }
 
 std::uint64_t Index::take_overflow() noexcept {
+  lines_ += 2;
   const std::uint64_t link = overflow_.take();
   *overflow_at(link) = Bucket{};
   return link;
@@ -123,6 +126,7 @@ void Index::prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Loca
 std::uint64_t* Index::slot_holding(std::uint64_t hash, Location at, Bucket*& in) const noexcept {
   const std::uint64_t wanted = slot_of(hash, at);
   for (Bucket* bucket = bucket_at(bucket_number(hash));;) {
+    ++lines_;
     for (std::uint64_t& slot : bucket->slots) {
       if (slot != wanted) continue;
       in = bucket;
@@ -142,6 +146,7 @@ bool Index::insert(std::uint64_t hash, Location at) noexcept {
   const std::uint64_t wanted = slot_of(hash, at);
   Bucket* bucket = bucket_at(bucket_number(hash));
   for (std::uint32_t length = 1;; ++length) {
+    ++lines_;
     for (std::uint64_t& slot : bucket->slots) {
       if (slot != 0) continue;
       ordered_store(slot, wanted);
@@ -205,6 +210,7 @@ bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
   std::uint32_t length = 1;
   for (const Bucket* at = head; at->link != 0; at = overflow_at(at->link)) ++length;
   if (length > kChainBucketsMax) return false;
+  lines_ += 2 * length;  // A freed bucket's page is touched as well.
   for (const Bucket* at = head;;) {
     for (const std::uint64_t slot : at->slots) {
       if (slot != 0) loose.slots[loose.count++] = slot;

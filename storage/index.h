@@ -133,6 +133,8 @@ class Index {
   [[nodiscard]] std::uint32_t give_back_segment(Use use) noexcept;
   /// A page of overflow buckets none of which is used goes into store, if enough are left. False: there is none.
   [[nodiscard]] bool store_empty_overflow() noexcept;
+  /// Cache lines that changes have touched so far.
+  [[nodiscard]] std::uint64_t lines_touched() const noexcept { return lines_; }
   /// Audit: every link, slot and count. Gives the number of slots in use, or ~0 when the structure is broken.
   [[nodiscard]] std::uint64_t count_slots() const noexcept;
 
@@ -223,6 +225,7 @@ class Index {
   bool shared_store_ = true;
   OverflowPages overflow_;
   std::uint64_t items_ = 0, withdrawals_ = 1;
+  mutable std::uint64_t lines_ = 0;
 };
 
 template <class HashOf>
@@ -233,6 +236,7 @@ void Index::grow(HashOf&& hash_of) noexcept {
   Bucket* const from = bucket_at(buckets_ - half);
   Loose loose;
   if (!take_apart(from, loose)) return;
+  ++lines_;
   if ((buckets_ & page_mask_) == 0) directory_[buckets_ >> page_buckets_shift_] = take_page(store_[0]);
   Bucket* const to = bucket_at(buckets_);
   *to = Bucket{};

@@ -56,8 +56,8 @@ struct alignas(64) SegmentHeader {
   std::uint32_t header_crc;    ///< From sealing on: CRC32C of the bytes before it. Written last.
   std::uint32_t live_bytes;    ///< Bytes of items whose dead bit is clear. live_bytes <= used_bytes <= segment size.
   std::uint32_t live_items;    ///< Raised before a dead bit is cleared, lowered after one is set: never too small.
-  /// Neighbours in the TTL bucket's list, older towards `previous`; `next` also links the free list, and of a segment of
-  /// the index `previous` counts its pages in store.
+  /// Neighbours in the TTL bucket's list, older towards `previous`; `next` also links the free list, and of a segment
+  /// of the index `previous` counts its pages in store.
   std::uint32_t previous;
   std::uint32_t next;
   std::uint16_t pins;          ///< Readers outside (replies on the wire). Reuse only at 0.

@@ -134,6 +134,8 @@ Location Shard::make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t fl
   if (flags != 0) store_raw(item.bytes() + sizeof(ItemHeader), flags);
   std::memcpy(const_cast<std::byte*>(item.key().data()), key.data(), key.size());
   take_room(segment, bytes, expires_at);
+  work_.bytes_copied += bytes;
+  work_.lines_touched += lines_of(bytes);
   return at;
 }
 
@@ -144,6 +146,7 @@ void Shard::bury(Location at) noexcept {
   SegmentHeader& segment = pool_.header(id);
   MUST_GE(segment.live_bytes, bytes);
   MUST_GT(segment.live_items, 0u);
+  work_.lines_touched += 2;
   segment.live_bytes -= bytes;
   --segment.live_items;
   live_bytes_ -= bytes;

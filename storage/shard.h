@@ -128,6 +128,11 @@ class Shard {
 
   void tick(UnixSeconds now, std::uint32_t budget_bytes) noexcept;
   [[nodiscard]] Stats stats() const noexcept;
+  [[nodiscard]] Work work() const noexcept {
+    Work all = work_;
+    all.lines_touched += index_.lines_touched();
+    return all;
+  }
   [[nodiscard]] AuditReport audit(UnixSeconds now) const noexcept;
   [[nodiscard]] std::uint32_t item_bytes_max() const noexcept { return item_bytes_max_; }
   [[nodiscard]] const Geometry& geometry() const noexcept { return pool_.geometry(); }
@@ -204,6 +209,8 @@ class Shard {
     return *reinterpret_cast<ItemHeader*>(pool_.base() + at * 4);
   }
   [[nodiscard]] std::uint64_t hash_at(Location at) const noexcept { return keyed_hash(hash_key_, item_at(at).key()); }
+  /// Cache lines that `bytes` in a row lie in, at most.
+  [[nodiscard]] static constexpr std::uint32_t lines_of(std::uint32_t bytes) noexcept { return bytes / 64 + 2; }
 
   // shard.cc
   /// Takes `now` in: never backwards; a delayed flush whose second has come is done.
@@ -327,6 +334,8 @@ class Shard {
   // tick.cc
   /// Eviction ahead of need, in proportion to what is stored.
   void pace(std::uint32_t item_bytes) noexcept;
+  /// Three quarters of the room that eviction ahead of need keeps are used up.
+  [[nodiscard]] bool late() const noexcept;
   /// Makes the next insert into the index possible. False: it would need a segment, and nothing can be evicted.
   [[nodiscard]] bool ready_index() noexcept;
   [[nodiscard]] bool give_index_segment(Index::Use use) noexcept;
@@ -366,6 +375,7 @@ class Shard {
   Restore restore_;
   std::uint64_t live_bytes_ = 0;
   Stats counts_;  ///< The counters among them; gauges are filled in by stats().
+  Work work_;     ///< But for the index's.
   std::unique_ptr<OpenReservation[]> reservations_;
 };
 

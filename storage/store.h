@@ -108,6 +108,15 @@ struct Stats {
   std::uint64_t scrub_rounds = 0;      ///< Times that every sealed segment was verified in the background.
 };
 
+/// Work done since the store was made, background work included: what tests hold each single call's share of against a
+/// constant.
+struct Work {
+  std::uint64_t bytes_copied = 0;  ///< Of items stored and of items moved.
+  std::uint64_t lines_touched =
+      0;                    ///< Cache lines read or written by changes, about; those of lookups are not counted.
+  std::uint64_t waits = 0;  ///< Stores for which room had to be made at once: eviction ahead of need was late.
+};
+
 /// What audit() found. `faults` 0 means every invariant holds.
 struct AuditReport {
   std::uint64_t items = 0;  ///< Reachable items walked.

@@ -25,12 +25,27 @@ void Shard::tick(UnixSeconds now, std::uint32_t budget_bytes) noexcept {
   tend_index(kGrowStepsPerTick);
 }
 
+bool Shard::late() const noexcept {
+  const std::uint64_t segment_bytes = pool_.geometry().segment_bytes;
+  const std::uint32_t free = pool_.free_segments();
+  std::uint64_t left = 0;
+  if (free > spare_) {
+    left = (free - spare_) * segment_bytes;
+  } else {
+    for (std::uint32_t i = 0; i < tails_; ++i) left = std::max<std::uint64_t>(left, room_in(tail_[i].segment));
+  }
+  return left < (free_wanted_ - spare_) * segment_bytes / 4;
+}
+
 void Shard::pace(std::uint32_t item_bytes) noexcept {
   // A merge scans two segments and drains two (one of them copied) per segment it frees: about five bytes of budget per
-  // byte stored.
-  constexpr std::uint64_t kWorkPerByte = 8, kWorkMin = 1024;
+  // byte stored. At its worst it takes eight segments of the smallest items, 24 B, for which scanning and draining cost
+  // 152, and frees one: 50 bytes per byte stored. So when three quarters of the room ahead are used up, that is what is
+  // paid, and no store has to wait for a whole window (from 512 segments on this is certain; smaller shards keep fewer
+  // free). Not from the start: what is evicted sooner than need be would be missed.
+  constexpr std::uint64_t kWorkPerByte = 8, kWorkPerByteLate = 64, kWorkMin = 1024;
   if (pool_.free_segments() >= free_wanted_) return;
-  std::uint64_t budget = kWorkMin + item_bytes * kWorkPerByte;
+  std::uint64_t budget = kWorkMin + item_bytes * (late() ? kWorkPerByteLate : kWorkPerByte);
   collect(budget);
 }
 
@@ -54,7 +69,10 @@ void Shard::take_back_segment(Index::Use use) noexcept {
 void Shard::tend_index(std::uint32_t steps) noexcept {
   for (; steps > 0 && index_.wants_growth(); --steps) {
     if (index_.growth_needs_segment() && !give_index_segment(Index::Use::kBuckets)) return;
-    index_.grow([this](Location at) { return hash_at(at); });
+    index_.grow([this](Location at) {
+      work_.lines_touched += lines_of(item_at(at).key_bytes());
+      return hash_at(at);
+    });
   }
   if (restoring()) return;  // What looks too large by now is about right for what is still to come.
   // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.
@@ -83,6 +101,7 @@ void Shard::seal_some(std::uint64_t& budget) noexcept {
       const auto& item = *reinterpret_cast<const ItemHeader*>(data + seal_offset_);
       const std::uint32_t bytes = item.item_bytes();
       seal_crc_ = body_crc_extend(seal_crc_, item);
+      work_.lines_touched += bytes / 64 + 1;
       seal_offset_ += bytes;
       budget -= std::min<std::uint64_t>(budget, bytes);
     }

@@ -1,0 +1,131 @@
+// No call does unbounded work: what each one copies and touches is held against constants, with memory full and
+// evicting, with the index growing, and with more items than any of the constants has to do with. The same constants
+// hold at 100 million items: build/release/bench/times_bench prints the largest of each there.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "tests/storage/test_shard.h"
+
+namespace gannet::storage {
+namespace {
+
+using testing::TestShard;
+constexpr UnixSeconds kStart = TestShard::kStart;
+
+/// The most that one call has done.
+struct Most {
+  std::uint64_t bytes_copied = 0, lines_touched = 0;
+  template <class Call>
+  void of(Shard& shard, Call&& call) {
+    const Work before = shard.work();
+    call();
+    const Work after = shard.work();
+    bytes_copied = std::max(bytes_copied, after.bytes_copied - before.bytes_copied);
+    lines_touched = std::max(lines_touched, after.lines_touched - before.lines_touched);
+  }
+};
+
+/// Collector's work that a SET of `bytes` pays for at most, in bytes of budget: see Shard::pace. The last item taken up
+/// may overdraw it, and a batch of 16 is drained together.
+constexpr std::uint64_t pace_most(std::uint64_t bytes) {
+  return 1024 + 64 * bytes;
+}
+constexpr std::uint64_t copied_most(std::uint64_t bytes) {
+  return pace_most(bytes) + 2 * bytes;
+}
+/// An item scanned or drained costs 32 of budget at least and touches few lines; two splits of the index at most.
+constexpr std::uint64_t lines_most(std::uint64_t bytes) {
+  return pace_most(bytes) / 16 + 200;
+}
+
+std::string key_of(std::uint64_t number) {
+  std::string key = "key:00000000";
+  for (std::size_t i = key.size(); number != 0; number /= 10) key[--i] = static_cast<char>('0' + number % 10);
+  return key;
+}
+
+TEST_CASE("no SET copies or touches more than a constant, however many items there are", "[storage][bounds]") {
+  // 44 B of key and value, 64 in memory; a worker's tick now and then.
+  const std::string value(32, 'v');
+  constexpr std::uint64_t kItem = 64, kTick = 64 * 1024;
+  for (const std::uint64_t items : {20'000, 600'000}) {
+    TestShard shard(items * (kItem + 16),
+                    {.segment_bytes = static_cast<std::uint32_t>(items < 100'000 ? 64 : 512) << 10});
+    const std::uint64_t before_index = shard->stats().index_bytes;
+    Most sets, ticks;
+    std::uint64_t random = 1;
+    for (std::uint64_t i = 0; i < 3 * items; ++i) {
+      // New keys first, so that the index grows; then old and new ones, and now and then one that is used.
+      random = random * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
+      const std::string key = key_of(i < items ? i : (random >> 33) % (2 * items));
+      sets.of(*shard, [&] {
+        if (shard.put(key, value) != StoreStatus::kStored) FAIL("refused " << key);
+      });
+      if (i % 4 == 0) (void)shard.get(key);
+      if (i % 64 == 0) ticks.of(*shard, [&] { shard->tick(kStart, kTick); });
+    }
+    INFO(items << " items: a SET copied up to " << sets.bytes_copied << " bytes and touched up to "
+               << sets.lines_touched << " lines, a tick " << ticks.bytes_copied << " and " << ticks.lines_touched);
+    REQUIRE(shard->stats().evicted_items > items / 4);
+    REQUIRE(shard->stats().index_bytes > before_index);
+    CHECK(sets.bytes_copied >= kItem);
+    CHECK(sets.bytes_copied <= copied_most(kItem));
+    CHECK(sets.lines_touched <= lines_most(kItem));
+    CHECK(ticks.bytes_copied <= kTick + kItem);
+    CHECK(ticks.lines_touched <= kTick / 16 + 1000);
+    CHECK(shard->work().waits == 0);
+    CHECK(shard.audit() == "");
+  }
+}
+
+TEST_CASE("no SET waits for a whole window, though every item is hot and nobody ticks", "[storage][bounds]") {
+  // The smallest items there are, all in use, so that a window keeps as much as it may.
+  constexpr std::uint64_t kItem = 24 + 8;
+  constexpr std::uint64_t kItems = 100'000;
+  TestShard shard(kItems * (kItem + 16), {.segment_bytes = 16 * 1024});
+  Most sets;
+  for (std::uint64_t i = 0; i < 4 * kItems; ++i) {
+    const std::string key = key_of(i);
+    sets.of(*shard, [&] {
+      if (shard.put(key, "") != StoreStatus::kStored) FAIL("refused " << key);
+    });
+    for (int use = 0; use < 3; ++use) (void)shard.get(key);
+  }
+  INFO("a SET copied up to " << sets.bytes_copied << " bytes and touched up to " << sets.lines_touched << " lines");
+  CHECK(shard->work().waits == 0);
+  CHECK(sets.bytes_copied <= copied_most(kItem));
+  CHECK(sets.lines_touched <= lines_most(kItem));
+  CHECK(shard.audit() == "");
+}
+
+TEST_CASE("a SET goes on with memory full and as many segments pinned as the cap allows", "[storage][bounds][pins]") {
+  constexpr std::uint32_t kPins = 48;
+  TestShard shard(2 << 20, {.segment_bytes = 16 * 1024, .pins_max = kPins});
+  const std::string value(100, 'v');
+  // Replies on the wire, each from another segment, the oldest among them, held for ever.
+  std::uint32_t pinned = 0;
+  std::vector<std::pair<std::uint32_t, std::string>> held;
+  for (int i = 0; i < 100'000; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    REQUIRE(shard.put(key, value) == StoreStatus::kStored);
+    if (i % 150 == 0 && pinned < kPins && shard.get(key) && shard->pin(shard.view.segment)) {
+      ++pinned;
+      held.emplace_back(shard.view.segment, std::string(as_text(shard.view.value)));
+    }
+    if (i % 32 == 0) shard->tick(kStart, 64 * 1024);
+  }
+  REQUIRE(pinned == kPins);
+  REQUIRE(shard->stats().pins == kPins);
+  REQUIRE(shard.get("k99999"));
+  CHECK_FALSE(shard->pin(shard.view.segment));  // Above the cap the caller copies.
+  CHECK(shard->stats().set_no_memory == 0);
+  CHECK(shard->stats().evicted_items > 50'000);
+  CHECK(shard.audit() == "");
+  for (const auto& [segment, text] : held) shard->unpin(segment);
+  CHECK(shard->stats().pins == 0);
+  CHECK(shard.audit() == "");
+}
+
+}  // namespace
+}  // namespace gannet::storage
