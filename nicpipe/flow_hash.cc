@@ -1,5 +1,7 @@
 #include "nicpipe/flow_hash.h"
 
+#include <algorithm>
+
 #include "nicpipe/headers.h"
 #include "storage/base/bytes.h"
 
@@ -31,6 +33,23 @@ std::uint32_t FlowHash::operator()(Ipv4 source, Ipv4 destination, std::uint16_t 
   return hash;
 }
 
+/// An ICMP error goes where the frames of the conversation it quotes go: the quoted segment is one of ours, so source
+/// and destination change places.
+std::uint32_t Dispatch::worker_of_error(Bytes icmp) const noexcept {
+  if (icmp.size() < wire::icmp::kHeaderBytes + wire::ipv4::kHeaderBytes + wire::icmp::kQuotedBytes) return 0;
+  const auto type = static_cast<std::uint8_t>(icmp[wire::icmp::kType]);
+  if (type == wire::icmp::kEchoRequest || type == wire::icmp::kEchoReply) return 0;
+  const std::byte* quoted = icmp.data() + wire::icmp::kHeaderBytes;
+  const std::size_t header_bytes = (static_cast<std::size_t>(quoted[wire::ipv4::kVersionIhl]) & 15) * 4;
+  if (quoted[wire::ipv4::kProtocol] != std::byte{wire::ipv4::kProtocolTcp} || header_bytes < wire::ipv4::kHeaderBytes ||
+      icmp.size() < wire::icmp::kHeaderBytes + header_bytes + 4)
+    return 0;
+  const auto ports = load_be<std::uint32_t>(quoted + header_bytes);
+  const std::uint32_t made = hash(load_ipv4(quoted + wire::ipv4::kDestination), load_ipv4(quoted + wire::ipv4::kSource),
+                                  static_cast<std::uint16_t>(ports), static_cast<std::uint16_t>(ports >> 16));
+  return static_cast<std::uint32_t>(std::uint64_t{made} * workers >> 32);
+}
+
 std::uint32_t Dispatch::worker_of(Packet& packet) const noexcept {
   const std::byte* frame = packet.data;
   std::size_t l2_bytes = wire::ethernet::kHeaderBytes;
@@ -44,6 +63,8 @@ std::uint32_t Dispatch::worker_of(Packet& packet) const noexcept {
   const std::byte* ip = frame + l2_bytes;
   const std::size_t header_bytes = (static_cast<std::size_t>(ip[wire::ipv4::kVersionIhl]) & 15) * 4;
   const auto protocol = static_cast<std::uint8_t>(ip[wire::ipv4::kProtocol]);
+  if (protocol == wire::ipv4::kProtocolIcmp && header_bytes >= wire::ipv4::kHeaderBytes) [[unlikely]]
+    return worker_of_error({ip + std::min(header_bytes, packet.bytes - l2_bytes), frame + packet.bytes});
   const bool has_ports = protocol == wire::ipv4::kProtocolUdp || protocol == wire::ipv4::kProtocolTcp;
   const bool is_fragment = (load_be<std::uint16_t>(ip + wire::ipv4::kFragment) & wire::ipv4::kAnyFragment) != 0;
   if (!has_ports || is_fragment || header_bytes < wire::ipv4::kHeaderBytes ||

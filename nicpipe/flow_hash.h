@@ -8,6 +8,7 @@
 
 #include "nicpipe/address.h"
 #include "nicpipe/packet.h"
+#include "storage/base/bytes.h"
 
 namespace gannet::nicpipe {
 
@@ -40,9 +41,12 @@ struct Dispatch {
   /// answers.
   ///   UDP to a worker's own port           → that worker
   ///   other unfragmented UDP or TCP        → by flow hash (the device's where kRxFlowHash says so), so a conversation
-  ///   stays on one worker all else (ARP, ICMP, fragments, ...) → 0
+  ///   stays on one worker; an ICMP error about TCP → that conversation's; all else (ARP, ping, fragments, ...) → 0
   /// Leaves the hash in packet.flow_hash, kRxFlowHash set, where it made one.
   [[nodiscard]] std::uint32_t worker_of(Packet& packet) const noexcept;
+
+ private:
+  [[nodiscard]] std::uint32_t worker_of_error(Bytes icmp) const noexcept;
 };
 
 }  // namespace gannet::nicpipe

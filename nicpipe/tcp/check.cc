@@ -62,11 +62,13 @@ void Core::check_receiving(const Connection& c) const {
   MUST_EQ(unread, c.unread);
   std::uint32_t count = 0;
   Seq at = c.rcv_nxt;
-  for (std::uint32_t i = c.gap_head; i != kNone; i = spans[i].next, ++count) {
+  last = kNone;
+  for (std::uint32_t i = c.gap_head; i != kNone; last = i, i = spans[i].next, ++count) {
     MUST(count == 0 ? seq_gt(spans[i].seq, at) : seq_ge(spans[i].seq, at));
     at = spans[i].seq + spans[i].bytes;
   }
   MUST(seq_le(at, c.rcv_edge));
+  MUST_EQ(last, c.gap_tail);
   MUST_EQ(count, c.gap_count);
 }
 

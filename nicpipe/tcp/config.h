@@ -56,7 +56,7 @@ struct Config {
   std::uint32_t receive_packets = 4096;  ///< Received frames kept while their payload waits.
   std::uint32_t send_bytes_max = 1 << 20;  ///< Per connection: written and not acknowledged. write() takes no more.
   std::uint32_t receive_bytes_max = 256 << 10;  ///< Per connection: largest window we announce, 2048..2^30.
-  std::uint32_t out_of_order_max = 64;          ///< Pieces behind a gap, per connection.
+  std::uint32_t out_of_order_max = 256;         ///< Pieces behind a gap, per connection.
 
   // Segments.
   std::uint16_t mss_max = 65535;  ///< Never announce or send more than this (nor than the interface's MTU allows).

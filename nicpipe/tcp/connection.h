@@ -110,6 +110,7 @@ struct Connection {
   std::uint32_t unread = 0;    ///< Bytes in order, not consumed.
   std::uint32_t ack_owed = 0;  ///< Payload bytes received since the last acknowledgement sent.
   std::uint32_t read_head = kNone, read_tail = kNone;
+  std::uint32_t gap_tail = kNone;
   std::uint32_t gap_head = kNone;  ///< Out of order, by sequence number, never touching each other's bytes.
   std::uint32_t gap_count = 0;
   std::array<SackBlock, 4> recent;  ///< What the next SACK option tells, latest first (RFC 2018 section 4).

@@ -27,7 +27,9 @@ inline constexpr std::uint32_t kPacketsPerTurn = 64;    ///< Of one connection b
 inline constexpr std::uint32_t kSinkReserve = 4;        ///< tick() stops when fewer packets could be sent.
 inline constexpr std::uint32_t kKeepWholeBytes = 1024;  ///< A payload under this that must wait is copied.
 inline constexpr std::uint32_t kTailBytesMin = 512;     ///< A pinned piece under this is copied into the frame.
-inline constexpr std::uint32_t kDuplicateAcks = 3;      ///< RFC 5681 section 3.2.
+/// Segments of one connection under way: what a peer can make us walk through with each acknowledgement.
+inline constexpr std::uint32_t kFlightsMax = 4096;
+inline constexpr std::uint32_t kDuplicateAcks = 3;  ///< RFC 5681 section 3.2.
 
 class Core {
  public:
@@ -90,7 +92,7 @@ class Core {
                                         std::uint32_t bytes, bool whole) noexcept;
   [[nodiscard]] std::uint32_t extend_span(Span& span, const std::byte* at, std::uint32_t bytes) noexcept;
   [[nodiscard]] bool is_short_of_memory() const noexcept;
-  void tell_sack(Connection& c, Seq start) noexcept;
+  void tell_sack(Connection& c, Seq start, Seq end) noexcept;
   void join_gap(Connection& c, Sink& sink) noexcept;
   void consume(Connection& c, std::uint32_t bytes, Sink& sink) noexcept;
   void free_span(std::uint32_t span, Sink& sink) noexcept;

@@ -78,7 +78,7 @@ bool Core::send_pending(Connection& c, Now now, Sink& sink) noexcept {
     }
     while (c.unsent() > 0) {
       const std::uint32_t bytes = sendable_now(c);
-      if (bytes == 0 || flights.left() == 0) break;
+      if (bytes == 0 || flights.left() == 0 || c.flight_count >= kFlightsMax) break;
       if (budget == 0 || sink.room() == 0) return true;
       --budget;
       if (!send_new(c, bytes, c.fin_wanted && bytes == c.unsent(), now, sink)) break;

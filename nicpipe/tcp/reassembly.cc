@@ -120,6 +120,10 @@ bool Core::take_payload(Connection& c, const Packet& packet, const Segment& s, N
 bool Core::keep_behind_gap(Connection& c, const Packet& packet, const Segment& s, Now now, Sink& sink) noexcept {
   c.ack_now = true;
   std::uint32_t previous = kNone, next = c.gap_head;
+  if (next != kNone && seq_le(spans[c.gap_tail].seq, s.seq)) {  // Behind all others, as nearly always.
+    previous = c.gap_tail;
+    next = kNone;
+  }
   while (next != kNone && seq_le(spans[next].seq, s.seq)) {
     previous = next;
     next = spans[next].next;
@@ -138,6 +142,7 @@ bool Core::keep_behind_gap(Connection& c, const Packet& packet, const Segment& s
       const std::uint32_t gone = next;
       next = spans[gone].next;
       (previous == kNone ? c.gap_head : spans[previous].next) = next;
+      if (next == kNone) c.gap_tail = previous;
       free_span(gone, sink);
       --c.gap_count;
     }
@@ -162,6 +167,7 @@ bool Core::keep_behind_gap(Connection& c, const Packet& packet, const Segment& s
       }
       spans[span].next = next;
       (previous == kNone ? c.gap_head : spans[previous].next) = span;
+      if (next == kNone) c.gap_tail = span;
       previous = span;
       ++c.gap_count;
       kept = kept || spans[span].block == kNone;
@@ -169,7 +175,7 @@ bool Core::keep_behind_gap(Connection& c, const Packet& packet, const Segment& s
     }
     if (offset > start - s.seq) {
       ++stats.out_of_order;
-      tell_sack(c, start);
+      tell_sack(c, start, s.seq + offset);
     }
   }
   send_ack(c, now, sink);
@@ -183,10 +189,13 @@ bool Core::is_short_of_memory() const noexcept {
 }
 
 /// The block around `start` becomes the first that is told; what lies within it is told no longer (RFC 2018 section 4).
-void Core::tell_sack(Connection& c, Seq start) noexcept {
+void Core::tell_sack(Connection& c, Seq start, Seq end) noexcept {
   if (!c.sack) return;
-  SackBlock block;
-  for (std::uint32_t span = c.gap_head; span != kNone; span = spans[span].next) {
+  // Mostly it continues what was told last, and is the last piece of all.
+  const Span& last = spans[c.gap_tail];
+  const bool continues = c.recent_count > 0 && c.recent[0].end == start && last.seq + last.bytes == end;
+  SackBlock block{continues ? c.recent[0].start : start, end};
+  for (std::uint32_t span = continues ? kNone : c.gap_head; span != kNone; span = spans[span].next) {
     if (span == c.gap_head || spans[span].seq != block.end) {
       if (span != c.gap_head && seq_gt(block.end, start)) break;
       block.start = spans[span].seq;
@@ -210,6 +219,7 @@ void Core::join_gap(Connection& c, Sink& sink) noexcept {
     const std::uint32_t index = c.gap_head;
     Span& span = spans[index];
     c.gap_head = span.next;
+    if (c.gap_head == kNone) c.gap_tail = kNone;
     --c.gap_count;
     const std::uint32_t had = c.rcv_nxt - span.seq;
     if (had >= span.bytes) {

@@ -158,7 +158,7 @@ void Core::release_received(Connection& c, Sink& sink) noexcept {
       free_span(span, sink);
     }
   }
-  c.read_tail = kNone;
+  c.read_tail = c.gap_tail = kNone;
   c.unread = c.gap_count = 0;
 }
 

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 
 #include "tests/support/packets.h"
@@ -99,6 +100,29 @@ TEST_CASE("what has no flow goes to worker 0", "[nicpipe][flow]") {
     REQUIRE(worker_of(dispatch, gannet::test::udp("10.77.0.1:4000", own).ethertype(0x86dd)) == 0);
     REQUIRE(worker_of(dispatch, gannet::test::udp("10.77.0.1:4000", own).cut(37)) == 0);
   }
+}
+
+TEST_CASE("an ICMP error goes to the worker of the conversation it quotes", "[nicpipe][flow]") {
+  const Dispatch dispatch = dispatch_to(16);
+  std::set<std::uint32_t> workers;
+  for (int port = 4000; port < 4100; ++port) {
+    const std::string peer = "10.77.0.1:" + std::to_string(port), us = "10.77.0.2:11211";
+    // Ports lie in the same place in UDP and TCP; only the protocol is another.
+    const auto as_tcp = [](Frame frame) {
+      frame[14 + 9] = std::byte{6};
+      return frame;
+    };
+    const Frame ours = as_tcp(gannet::test::udp(us, peer).payload("quoted"));
+    const Frame theirs = as_tcp(gannet::test::udp(peer, us).payload("theirs"));
+    const std::uint32_t owner = worker_of(dispatch, theirs);
+    REQUIRE(worker_of(dispatch, gannet::test::port_unreachable("10.77.9.9", "10.77.0.2", ours)) == owner);
+    REQUIRE(worker_of(dispatch, gannet::test::port_unreachable("10.77.9.9", "10.77.0.2", ours).ip_options(12)) ==
+            owner);
+    const Frame error = gannet::test::port_unreachable("10.77.9.9", "10.77.0.2", ours);
+    REQUIRE(worker_of(dispatch, Frame(error.begin(), error.end() - 6)) == 0);
+    workers.insert(owner);
+  }
+  REQUIRE(workers.size() > 10);
 }
 
 TEST_CASE("the rule answers for any bytes at all", "[nicpipe][flow]") {
