@@ -41,7 +41,7 @@ class ErrandPool;
 /// the release and acquire of the ring.
 struct alignas(64) Errand {
   // Asked by home.
-  /// Its pointers lead into `request_bytes`, or into a packet that home holds until the errand is back.
+  /// Its pointers lead into a packet that home holds until the errand is back.
   memcache::RequestView request;
   ErrandStep step = ErrandStep::kExecute;
   std::uint8_t home = 0, owner = 0;
@@ -59,7 +59,6 @@ struct alignas(64) Errand {
   Errand* next = nullptr;  ///< In a list of home's.
   std::uint64_t note = 0;
 
-  std::array<std::byte, kErrandRequestBytes> request_bytes;
   std::array<std::byte, kErrandValueBytes> value_bytes;
 };
 

@@ -32,16 +32,13 @@ inline constexpr std::uint32_t kHandoverBurst = 32;
 /// Packets taken from each other worker in one turn.
 inline constexpr std::uint32_t kTakeoverBurst = 32;
 
-/// Requests of one worker that others execute for it, under way at once: of datagrams with several owners, of streams.
+/// Requests of one worker's datagrams that others execute for it, under way at once.
 inline constexpr std::uint32_t kDatagramErrands = 256;
-inline constexpr std::uint32_t kStreamErrands = 768;
 /// The ring between two workers carries what one asks and what it gives back to the other: room for all of it.
-inline constexpr std::uint32_t kErrandSlots = 2 * (kDatagramErrands + kStreamErrands);
+inline constexpr std::uint32_t kErrandSlots = 2 * kDatagramErrands;
 /// Errands collected before they are pushed, and taken from each other worker in one turn.
 inline constexpr std::uint32_t kErrandBurst = 32;
-/// Of a stream's request kept in an errand: head, extras, key and a short value. Of an answer's value copied into it; a
-/// longer one is pinned and read where it lies.
-inline constexpr std::size_t kErrandRequestBytes = 1344;
+/// Of an answer's value copied into the errand; a longer one is pinned and read where it lies.
 inline constexpr std::size_t kErrandValueBytes = 1024;
 
 /// Datagrams with several owners under way at once, and requests of them asked for in one turn.
@@ -124,6 +121,5 @@ static_assert(kHandoverSlots % kHandoverBurst == 0);
 static_assert((kErrandSlots & (kErrandSlots - 1)) == 0 && kErrandSlots % kErrandBurst == 0,
               "rings hold a power of two");
 static_assert(kDatagramErrands >= 2 * kWorkersMax, "a FLUSH asks every worker");
-static_assert(kErrandRequestBytes >= 24 + 20 + 250 + 1024, "a counter's request, or a store of 1 KiB");
 
 }  // namespace gannet::dataplane

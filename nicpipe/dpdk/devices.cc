@@ -1,6 +1,8 @@
 #include "nicpipe/dpdk/devices.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -106,6 +108,24 @@ Outcome check_socket(const PortOptions& options) {
   return {Status::kNoDevice, "nobody serves " + options.device + ": start the process at the other end first"};
 }
 
+/// A tap that somebody made to outlast its process (ip tuntap add dev NAME mode tap multi_queue), with no process at it
+/// now.
+bool is_waiting_tap(const std::string& name) {
+  ifreq request{};
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
+  const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool asked = any >= 0 && ioctl(any, SIOCGIFFLAGS, &request) == 0;
+  if (any >= 0) close(any);
+  if (!asked || (request.ifr_flags & IFF_RUNNING) != 0) return false;  // Running: somebody reads it.
+  const int tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+  if (tap < 0) return false;
+  request.ifr_flags = IFF_TAP | IFF_MULTI_QUEUE | IFF_NO_PI;
+  const bool waits = ioctl(tap, TUNSETIFF, &request) == 0 && ioctl(tap, TUNGETIFF, &request) == 0 &&
+                     (request.ifr_flags & IFF_PERSIST) != 0;
+  close(tap);
+  return waits;
+}
+
 Outcome check_tap(const PortOptions& options) {
   const std::string name = device_name(options);
   if (access("/dev/net/tun", R_OK | W_OK) != 0) {
@@ -113,11 +133,13 @@ Outcome check_tap(const PortOptions& options) {
             std::string("/dev/net/tun cannot be opened (") + std::strerror(errno) +
                 "): run modprobe tun, and start as root"};
   }
-  if (interface_mtu(name) != 0) {
+  const Outcome allowed = needs_capability(CAP_NET_ADMIN, "CAP_NET_ADMIN", options);
+  if (!allowed.ok()) return allowed;
+  if (interface_mtu(name) != 0 && !is_waiting_tap(name)) {
     return {Status::kNoDevice,
             "an interface " + name + " exists already: stop the process that holds it or name another"};
   }
-  return needs_capability(CAP_NET_ADMIN, "CAP_NET_ADMIN", options);
+  return {};
 }
 
 Outcome check_kernel_interface(const PortOptions& options) {

@@ -306,6 +306,25 @@ TEST_CASE("an operator can switch the administrative commands off", "[dataplane]
   REQUIRE(appliance.one(get("k")).value == "v");
 }
 
+TEST_CASE("a source that sends more than it may is dropped and counted, and its neighbour is served",
+          "[dataplane][serve]") {
+  Appliance appliance;
+  gannet::abi::LiveConfig live;
+  live.udp_rate_per_source = 1000;  // 100 at once.
+  appliance.configure(live);
+  for (int i = 0; i < 300; ++i) {
+    appliance.deliver(udp("10.77.0.1:40000", "10.77.0.2:11211").payload(datagram(1, noop().bytes())).frame());
+    if (i % 30 == 0) appliance.settle();
+  }
+  appliance.settle();
+  REQUIRE(appliance.sent().size() == 100);
+  REQUIRE(appliance.sum(&Counters::drop_source_rate) == 200);
+  REQUIRE(appliance.one(noop(), {.address = "10.77.0.9:40000"}).status == 0);
+  live.udp_rate_per_source = 0;
+  appliance.configure(live);
+  REQUIRE(appliance.one(noop()).status == 0);
+}
+
 TEST_CASE("a source outside the allowed prefixes gets nothing, and a new list is obeyed", "[dataplane][serve]") {
   Appliance appliance;
   const Client stranger{.address = "192.0.2.9:4000"};

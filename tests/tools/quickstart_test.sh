@@ -22,6 +22,21 @@ must grep -q 'quickstart stop' <<<"$out"
 must ctl status --sample-ms 0
 first=$(<"$state/gannetd.pid")
 
+echo "-- gannetd killed: it comes back on the same tap, where the client's address has stayed"
+kill -KILL "$first"
+state_and_pid() {
+  ctl --json status --sample-ms 0 | python3 -c 'import json, sys; s = json.load(sys.stdin); print(s["state"], s["dataplane"]["pid"])'
+}
+for _ in $(seq 100); do
+  read -r phase pid < <(state_and_pid) || true
+  if [ "$phase" = serving ] && [ "$pid" != "$first" ]; then break; fi
+  sleep 0.1
+done
+must [ "$phase" = serving ]
+must_not [ "$pid" = "$first" ]
+must ip netns exec gannet-test build/release/bin/gannet-load --target 10.77.0.2 --seconds 1 --keys 1000
+first=$pid
+
 echo "-- again, on another device with two workers, after gannet-control was killed"
 kill -KILL "$(<"$state/control.pid")"
 out=$(quickstart --device af_packet --workers 2 --memory 64MiB)
