@@ -167,9 +167,11 @@ bool Core::send_new(Connection& c, std::uint32_t bytes, bool with_fin, Now now, 
   const std::uint32_t chunk = c.next_chunk, chunk_offset = c.next_offset;
   const Capabilities& device = interface_of(c).capabilities;
   std::uint32_t copied = 0;
-  const std::uint32_t sent = gather(packet, payload_offset(c.route, out.option_bytes), chunk, chunk_offset, bytes,
-                                    device.multi_segment, copied);
+  std::uint32_t sent = gather(packet, payload_offset(c.route, out.option_bytes), chunk, chunk_offset, bytes,
+                              device.multi_segment, copied);
   if (sent < bytes) with_fin = false;
+  // A frame that the device cuts ends where a segment ends, or every buffer would begin with a small one.
+  if (sent < bytes && sent > full && packet.tail == nullptr) copied = sent -= sent % full;
   if (sent == c.unsent() && sent > 0) out.flags |= kPsh;
   if (with_fin) out.flags |= kFin;
   write_segment(packet, c.route, out, copied, sent > full ? static_cast<std::uint16_t>(full) : 0, device);

@@ -66,11 +66,13 @@ SimulatorOptions options_of(const Cell& cell, std::uint64_t seed) {
       options.up_bytes = 100;
       options.down_bytes = bytes;
       options.pinned = true;
+      options.device.tx_ip_checksum = options.device.tx_tcp_checksum = options.device.tcp_segmentation = true;
       break;
     case Cell::Traffic::kBulk:
       options.up_bytes = options.down_bytes = bytes / 2;
       break;
     case Cell::Traffic::kRounds:
+      options.device.multi_segment = false;
       options.round_bytes = 100;
       options.up_bytes = options.down_bytes = 100 * 200;
       break;

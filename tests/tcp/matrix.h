@@ -10,7 +10,11 @@
 namespace gannet::test::tcp {
 
 struct Cell {
-  enum class Traffic : std::uint8_t { kDown, kBulk, kRounds };  ///< Server sends; both send; request and answer.
+  enum class Traffic : std::uint8_t {
+    kDown,
+    kBulk,
+    kRounds
+  };  ///< Server sends by a device that segments; both send; request and answer, by a device that can do nothing.
   Traffic traffic{};
   MonotonicNs rtt_ns = 0;
   std::uint32_t loss_percent = 0;

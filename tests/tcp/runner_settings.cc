@@ -83,6 +83,15 @@ const std::map<std::string, Setter>& setters() {
       {"vlan", option(&RigOptions::vlan)},
       {"buffers", option(&RigOptions::buffers)},
       {"buffer_bytes", option(&RigOptions::buffer_bytes)},
+      {"device",
+       [](Settings& settings, const std::string& value) {
+         nicpipe::Capabilities& device = settings.options.capabilities;
+         const bool sums = value == "checksums" || value == "segments";
+         device.tx_ip_checksum = device.tx_tcp_checksum = sums;
+         device.tcp_segmentation = value == "segments";
+         device.multi_segment = value != "plain";
+         return sums || value == "plain" || value == "gathers";
+       }},
       {"peer_isn", [](Settings& settings, const std::string& value) { return parse_number(value, settings.peer_isn); }},
       {"congestion",
        [](Settings& settings, const std::string& value) {

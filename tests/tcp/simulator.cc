@@ -15,6 +15,7 @@ RigOptions rig_options(const SimulatorOptions& options, std::string_view address
   RigOptions rig;
   rig.config = options.engine;
   rig.address = address;
+  rig.capabilities = options.device;
   rig.checks = false;
   rig.scribble = false;
   return rig;

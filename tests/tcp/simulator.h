@@ -15,7 +15,8 @@ struct SimulatorOptions {
   std::uint64_t up_bytes = 0, down_bytes = 0;  ///< Client to server, and back: all of it must arrive.
   std::uint32_t round_bytes = 0;  ///< Not 0: the server answers each so many bytes with as many, and the client waits.
   std::uint32_t read_bytes_max = 1 << 30;  ///< An application reads no more in one turn.
-  bool pinned = false;                     ///< The server sends without copying.
+  nicpipe::Capabilities device{.multi_segment = true};
+  bool pinned = false;  ///< The server sends without copying.
   std::uint64_t seed = 1;
   bool trace = false;                      ///< Every frame is printed as it leaves.
   MonotonicNs limit_ns = 600'000'000'000;  ///< Of the clock; not done by then is a fault.
