@@ -8,6 +8,7 @@
 #include "nicpipe/dpdk/eal.h"
 #include "nicpipe/dpdk/port.h"
 #include "tools/load/packet_link.h"
+#include "tools/load/tcp_link.h"
 
 namespace gannet::load {
 namespace {
@@ -67,6 +68,7 @@ class DpdkLink final : public Link {
   }
 
   std::byte* open(std::uint32_t flow, std::uint16_t port) override { return link_->open(flow, port); }
+  [[nodiscard]] const char* trouble() const override { return link_->trouble(); }
   void close(std::uint32_t bytes) override { link_->close(bytes); }
   std::uint32_t flush() override { return link_->flush(); }
   std::uint32_t receive(std::span<Inbound> out) override { return link_->receive(out); }
@@ -87,8 +89,18 @@ class DpdkLink final : public Link {
     }
     std::vector<nicpipe::dpdk::Endpoint*> endpoints;
     for (std::uint16_t queue = 0; queue < port_->workers(); ++queue) endpoints.push_back(&port_->endpoint(queue));
-    link_.emplace(options, std::move(endpoints), nicpipe::Mac{port_->mac()}, &monotonic_ns);
-    if (link_->resolve(kArpPatienceNs)) return true;
+    if (options.protocol == Protocol::kTcp) {
+      auto tcp = std::make_unique<TcpLink<nicpipe::dpdk::Endpoint>>(options, std::move(endpoints),
+                                                                    nicpipe::Mac{port_->mac()}, &monotonic_ns);
+      wrong = tcp->connect(kArpPatienceNs);
+      link_ = std::move(tcp);
+      return wrong.empty();
+    }
+    auto udp = std::make_unique<PacketLink<nicpipe::dpdk::Endpoint>>(options, std::move(endpoints),
+                                                                     nicpipe::Mac{port_->mac()}, &monotonic_ns);
+    const bool found = udp->resolve(kArpPatienceNs);
+    link_ = std::move(udp);
+    if (found) return true;
     wrong = fmt::format(
         "nobody on {} answers ARP for the target: is the appliance up, with that address, at the other end?",
         options.dpdk);
@@ -98,7 +110,7 @@ class DpdkLink final : public Link {
   std::unique_ptr<nicpipe::dpdk::Eal> eal_;
   std::optional<nicpipe::dpdk::WorkerRegistration> registration_;
   std::unique_ptr<nicpipe::dpdk::Port> port_;
-  std::optional<PacketLink<nicpipe::dpdk::Endpoint>> link_;
+  std::unique_ptr<Link> link_;
 };
 
 }  // namespace

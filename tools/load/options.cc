@@ -80,7 +80,6 @@ std::string contradiction_of(const Options& o) {
   if (o.protocol == Protocol::kTcp && o.route != Route::kBase) return "--route: only UDP has a port for each worker";
   if (!o.dpdk.empty() && o.source == 0)
     return "--dpdk: say which address our end has, for instance --source 10.77.0.1/24";
-  if (!o.dpdk.empty() && o.protocol != Protocol::kUdp) return "--dpdk: speaks UDP only; leave --protocol tcp out";
   if (!o.dpdk.empty() && o.threads != 1) return "--dpdk: one thread drives the device; leave --threads out";
   if (o.requests == 0 && o.seconds <= 0) return "--seconds: 0 needs --requests, or the load never ends";
   return {};
