@@ -262,6 +262,8 @@ class StreamRig {
     now_.unix_s += seconds, now_.mono_ns += seconds * std::uint64_t{1'000'000'000};
   }
 
+  /// One worker's, on its thread, with a sink of that thread's.
+  bool turn(std::uint32_t worker, Now now, nicpipe::tcp::Sink& sink) { return streams_[worker]->turn(now, sink); }
   bool turn() {
     bool busy = false;
     now_.mono_ns += 1'000;

@@ -143,6 +143,9 @@ def loss(count):
                     must(opaque == number, f"answer {opaque} where {number} was due")
                     must(got == value if value is not None else status == 0, f"request {number} of connection {state['index']} got a wrong value")
                     done += 1
+                if state["sent"] == share and not state["expected"]:  # The appliance ends what is idle for too long.
+                    chooser.unregister(key.fileobj)
+                    key.fileobj.close()
     now = figures()
     print(f"loss: {done} requests, every byte right, {time.monotonic() - started:.1f} s; the appliance sent {now['tcp_retransmits']} segments "
           f"again, {now['tcp_timeouts']} timeouts, {now['tcp_out_of_order']} segments came out of order")
