@@ -93,8 +93,9 @@ inline constexpr std::uint32_t kTcpSendPackets = 512;
 inline constexpr std::uint32_t kTcpSparePackets = 256;
 inline constexpr std::uint32_t kTcpReceivePackets = 1024;
 inline constexpr std::uint32_t kTcpSendBlocks = 16384;
-/// One connection: written and not acknowledged; announced as its window.
-inline constexpr std::uint32_t kTcpSendBytesMax = 512 * 1024;
+/// One connection: written and not acknowledged (large values in their segments apart), so that it takes 512 readers
+/// that do not read to hold all blocks; and what is announced as its window.
+inline constexpr std::uint32_t kTcpSendBytesMax = 64 * 1024;
 inline constexpr std::uint32_t kTcpReceiveBytesMax = 256 * 1024;
 /// Handshakes half done before SYNs are answered with cookies.
 inline constexpr std::uint32_t kTcpHalfOpenMax = 512;
