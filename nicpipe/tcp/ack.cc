@@ -39,7 +39,8 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
     c.snd_wl1 = s.seq;
     c.snd_wl2 = s.ack;
   }
-  if (c.snd_wnd == 0) c.retries = 0;  // RFC 9293 section 3.8.6.1: as long as it answers, it lives.
+  // RFC 9293 section 3.8.6.1: as long as it answers, it lives; but not for ever when nobody here waits for it any more.
+  if (c.snd_wnd == 0 && !c.is_orphan) c.retries = 0;
   if (seq_gt(s.ack, c.snd_una)) acknowledge(c, s.ack, info, now);
   if (info.is_ambiguous && c.timestamps && c.rtt.smoothed_ns == 0) {
     // The echo tells which of the two it answers (RFC 7323 section 4.1); in whole milliseconds, so only for a start.

@@ -1,7 +1,8 @@
 // The engine against what a device does for it: frames that it segments and checksums it writes, over either family.
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
-#include <numeric>
+#include <random>
 #include <vector>
 
 #include "nicpipe/checksum.h"
@@ -75,6 +76,7 @@ struct Side {
     for (const auto& frame : endpoint.take_sent()) {
       ++frames;
       REQUIRE(frame.size() <= 1514);
+      if (loses_one_in != 0 && random() % loses_one_in == 0) continue;
       other.endpoint.deliver(frame);
     }
   }
@@ -93,7 +95,7 @@ struct Side {
     while (const std::uint32_t count = engine.take_events(events)) {
       for (std::uint32_t i = 0; i < count; ++i) {
         id = events[i].id;
-        while (!engine.readable(id).empty()) {
+        while (reads && !engine.readable(id).empty()) {
           const Bytes bytes = engine.readable(id);
           read.insert(read.end(), bytes.begin(), bytes.end());
           engine.consume(id, static_cast<std::uint32_t>(bytes.size()), sink);
@@ -112,6 +114,9 @@ struct Side {
   std::vector<std::byte> read;
   std::uint64_t packets = 0, frames = 0;
   std::uint32_t most = 0;
+  std::uint32_t loses_one_in = 0;  ///< Frames on their way out; 0: none.
+  std::mt19937 random{7};
+  bool reads = true;
   int pins = 0;
 };
 
@@ -128,8 +133,10 @@ void transfer(Side& from, Side& to, const IpAddress& peer) {
   REQUIRE(from.engine.is_live(from.id));
   const std::vector<std::byte> value = pattern(300'001), head = pattern(29);
   bool written = false;
-  for (int round = 0; round < 2000 && to.read.size() < value.size() + 2 * head.size(); ++round) {
+  for (int round = 0; round < 5000 && to.read.size() < value.size() + 2 * head.size(); ++round) {
     now.mono_ns += 50'000;
+    if (from.endpoint.waiting() == 0 && to.endpoint.waiting() == 0)
+      now.mono_ns = std::max(now.mono_ns, std::min(from.engine.next_timer(), to.engine.next_timer()));
     from.turn(now);
     if (!written && from.engine.writable_bytes(from.id) > 0 && from.engine.stats().connected == 1) {
       written = true;
@@ -147,8 +154,12 @@ void transfer(Side& from, Side& to, const IpAddress& peer) {
   expected.insert(expected.end(), value.begin(), value.end());
   expected.insert(expected.end(), head.begin(), head.end());
   REQUIRE(to.read == expected);
-  REQUIRE(from.engine.stats().retransmits == 0);
   REQUIRE(to.engine.stats().drop_checksum == 0);
+  if (from.loses_one_in != 0) {
+    REQUIRE(from.engine.stats().retransmits > 0);
+    return;
+  }
+  REQUIRE(from.engine.stats().retransmits == 0);
   now.mono_ns += 100'000'000;  // The last acknowledgement may be a delayed one.
   to.turn(now);
   to.exchange(from);
@@ -181,6 +192,66 @@ TEST_CASE("a device that can nothing gets whole frames", "[tcp][offload]") {
   Side from(kMacA, Ipv4{0x0a4d0001}, kPlain), to(kMacB, Ipv4{0x0a4d0002}, kPlain);
   transfer(from, to, Ipv4{0x0a4d0002});
   REQUIRE(from.endpoint.tails_sent() == 0);
+}
+
+TEST_CASE("segments of one frame are lost and told one by one", "[tcp][offload]") {
+  for (std::uint32_t seed = 1; seed <= 40; ++seed) {
+    INFO("seed " << seed);
+    Side from(kMacA, Ipv4{0x0a4d0001}, kAll), to(kMacB, Ipv4{0x0a4d0002}, kPlain);
+    from.random.seed(seed);
+    from.loses_one_in = 3 + seed % 40;
+    transfer(from, to, Ipv4{0x0a4d0002});
+    REQUIRE(from.most > 10'000);
+  }
+}
+
+TEST_CASE("a peer that stops reading gets copies: the pins come back, and no byte is lost or twice", "[tcp][offload]") {
+  for (const bool acknowledges_some : {false, true}) {
+    Side from(kMacA, Ipv4{0x0a4d0001}, kAll), to(kMacB, Ipv4{0x0a4d0002}, kPlain);
+    Now now{1'700'000'000, 1'000'000'000};
+    from.id = from.engine.connect(0, 999, Ipv4{0x0a4d0002}, 7, kMacB, now, from.sink);
+    const auto run = [&](int rounds) {
+      for (int round = 0; round < rounds; ++round) {
+        now.mono_ns += 50'000;
+        if (from.endpoint.waiting() == 0 && to.endpoint.waiting() == 0)
+          now.mono_ns = std::max(now.mono_ns, std::min(from.engine.next_timer(), to.engine.next_timer()));
+        from.turn(now);
+        from.exchange(to);
+        to.turn(now);
+        to.exchange(from);
+      }
+    };
+    run(4);
+    // So much is read that the first value is acknowledged in part when the peer stops.
+    to.reads = acknowledges_some;
+    const std::vector<std::byte> first = pattern(100'003), second = pattern(250'001), small = pattern(77);
+    std::vector<std::byte> expected;
+    for (const auto* piece : {&first, &small, &second, &small}) {
+      expected.insert(expected.end(), piece->begin(), piece->end());
+      if (piece == &small) {
+        REQUIRE(from.engine.write(from.id, *piece) == piece->size());
+        continue;
+      }
+      ++from.pins;
+      REQUIRE(from.engine.write_pinned(from.id, *piece, 1));
+    }
+    run(acknowledges_some ? 3 : 1);
+    to.reads = false;
+    run(400);
+    REQUIRE(from.engine.stats().pins_copied >= 1);
+    REQUIRE(from.pins == 0);
+    REQUIRE(from.engine.stats().window_probes > 0);
+    REQUIRE_FALSE(from.engine.write_pinned(from.id, first, 1));
+    to.reads = true;
+    while (!to.engine.readable(to.id).empty()) {
+      const Bytes bytes = to.engine.readable(to.id);
+      to.read.insert(to.read.end(), bytes.begin(), bytes.end());
+      to.engine.consume(to.id, static_cast<std::uint32_t>(bytes.size()), to.sink);
+    }
+    run(400);
+    REQUIRE(to.read == expected);
+    REQUIRE(from.engine.stats().blocks_used == 0);
+  }
 }
 
 TEST_CASE("the same over IPv6, with and without the device's help", "[tcp][offload]") {
