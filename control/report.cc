@@ -148,6 +148,9 @@ void read_sums(const abi::Shared& shared, Report& report) {
   using abi::WorkerCounters;
   using abi::WorkerGauges;
   report.requests = abi::sum_of(shared, &WorkerCounters::requests);
+  report.connections = abi::sum_of(shared, &abi::WorkerGauges::tcp_connections);
+  report.connections_ever = abi::sum_of(shared, &WorkerCounters::tcp_accepted);
+  report.retransmits = abi::sum_of(shared, &WorkerCounters::tcp_retransmits);
   report.answers = abi::sum_of(shared, &WorkerCounters::answers);
   report.gets = abi::sum_of(shared, &WorkerCounters::cmd_get);
   report.hits = abi::sum_of(shared, &WorkerCounters::get_hits);

@@ -49,6 +49,7 @@ struct Report {
   std::vector<LatencyReport> latency;
   std::vector<std::string> warnings;
   std::uint64_t requests = 0, answers = 0, gets = 0, hits = 0, sets = 0;
+  std::uint64_t connections = 0, connections_ever = 0, retransmits = 0;  ///< TCP.
   double requests_per_s = 0, sample_s = 0;
   std::uint64_t items = 0, item_bytes = 0, memory_bytes = 0, memory_limit_bytes = 0, evicted_items = 0,
                 expired_items = 0;

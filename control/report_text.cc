@@ -114,6 +114,9 @@ json report_json(const Report& r) {
             {"crashes", r.crashes}}},
           {"config", {{"generation", r.config_generation}, {"keys_waiting_for_restart", r.pending_keys}}},
           {"requests", r.requests},
+          {"connections", r.connections},
+          {"connections_ever", r.connections_ever},
+          {"tcp_retransmits", r.retransmits},
           {"answers", r.answers},
           {"requests_per_s", r.requests_per_s},
           {"sample_s", r.sample_s},
@@ -152,6 +155,9 @@ std::string report_text(const Report& r) {
        r.alive.control ? fmt::format("pid {}, configuration {}", r.control_pid, r.config_generation) : "not running");
   line("requests", fmt::format("{}{}, {} in all", r.sample_s > 0 ? plain(r.requests_per_s) + "/s" : "-",
                                r.sample_s > 0 ? fmt::format(" over {:.1f} s", r.sample_s) : "", grouped(r.requests)));
+  if (r.connections_ever > 0)
+    line("connections", fmt::format("{} over TCP, {} in all, {} segments sent again", grouped(r.connections),
+                                    grouped(r.connections_ever), grouped(r.retransmits)));
   line("hit ratio", fmt::format("{} of {} gets; {} stores", percent(r.hits, r.gets), grouped(r.gets), grouped(r.sets)));
   line("memory", fmt::format("{} of items in {}; {} items, {} evicted, {} expired; {} of {} segments free",
                              human_bytes(r.item_bytes), human_bytes(r.memory_limit_bytes), grouped(r.items),

@@ -164,18 +164,20 @@ def two_workers_agree_with_the_model_on_af_xdp(place):
     stopped_clean(appliance)
 
 
-def loaded_over_a_socket(place, kind, peer, workers):
+def loaded_over_a_socket(place, kind, peer, workers, protocols=("udp",)):
     """gannet-load drives gannetd through a socket device: every answer compared, none lost. Two seconds of it, because the link is looked at once a second."""
     path = f"/run/gannet-test-{os.getpid()}.sock"
     appliance = place.launch(["--dev", f"{kind}:{path}", "--address", f"{APPLIANCE}/24", "--workers", str(workers), "--memory", "64M"])
     appliance.wait_for_log("msg=serving")
     try:
-        load = subprocess.run([place.load, "--dpdk", f"{peer}:{path}", "--queues", str(workers), "--source", f"{CLIENT}/24", "--target",
-                               APPLIANCE, "--keys", "2000", "--requests", "50000", "--rate", "25000", "--timeout-ms", "3000", "--no-progress", "--json"],
-                              capture_output=True, text=True, timeout=60)
-        assert load.returncode == 0, f"gannet-load: {load.returncode}\n{load.stdout}\n{load.stderr}"
-        total = json.loads(load.stdout)["total"]
-        assert (total["lost"], total["wrong"], total["refused"]) == (0, 0, 0), load.stdout
+        for protocol in protocols:
+            load = subprocess.run([place.load, "--dpdk", f"{peer}:{path}", "--queues", str(workers), "--source", f"{CLIENT}/24", "--target",
+                                   APPLIANCE, "--protocol", protocol, "--keys", "2000", "--requests", "50000", "--rate", "25000",
+                                   "--timeout-ms", "3000", "--no-progress", "--json"],
+                                  capture_output=True, text=True, timeout=60)
+            assert load.returncode == 0, f"gannet-load {protocol}: {load.returncode}\n{load.stdout}\n{load.stderr}"
+            total = json.loads(load.stdout)["total"]
+            assert (total["lost"], total["wrong"], total["refused"]) == (0, 0, 0), load.stdout
         appliance.wait_for_log('msg="link up"')
         stopped_clean(appliance)
         assert not os.path.exists(path), f"{path} was left behind"
@@ -185,7 +187,7 @@ def loaded_over_a_socket(place, kind, peer, workers):
 
 
 def one_worker_is_loaded_over_vhost(place):
-    loaded_over_a_socket(place, "vhost", "virtio-user", 1)
+    loaded_over_a_socket(place, "vhost", "virtio-user", 1, ("udp", "tcp"))
 
 
 def two_workers_are_loaded_over_vhost(place):
@@ -193,7 +195,7 @@ def two_workers_are_loaded_over_vhost(place):
 
 
 def two_workers_are_loaded_over_memif(place):
-    loaded_over_a_socket(place, "memif", "memif", 2)
+    loaded_over_a_socket(place, "memif", "memif", 2, ("udp", "tcp"))
 
 
 def every_workers_own_port_is_served(place):
