@@ -125,6 +125,40 @@ bool Appliance::same_memory() const {
          memory_made_for_.page_bytes == wanted_.page_bytes && memory_made_for_.memory_path == wanted_.memory_path;
 }
 
+std::string Appliance::prepare_memory() {
+  abi::StartConfig& start = shared_.writable().start;
+  const Config& made = memory_made_for_;
+  const bool divided_alike = made.workers == wanted_.workers && made.segment_bytes == wanted_.segment_bytes &&
+                             made.item_bytes_max == wanted_.item_bytes_max;
+  if (same_memory() && divided_alike) {
+    ++start.memory_starts;
+    return "";
+  }
+  Fd fresh, found;
+  if (std::string fault = open_memory(wanted_, static_cast<bool>(memory_), fresh, found); !fault.empty()) return fault;
+  former_ = std::move(found);
+  if (memory_ && reserve_memory(fresh, wanted_.memory_bytes)) {
+    former_ = std::move(memory_);
+  } else if (memory_) {
+    log_line(Level::kWarn, "there is no room for the new item memory beside the old: the items will not be moved",
+             {{"size", format_size(wanted_.memory_bytes)}});
+    former_.reset();
+  }
+  // Anonymous memory of the right size need not be given back to be had again.
+  if (!memory_ || !same_memory() || !wanted_.memory_path.empty()) memory_ = std::move(fresh);
+  memory_made_for_ = wanted_;
+  // An id of this memory; an anonymous one never comes back, a file's is told by its content.
+  start.memory_id = shared_->header.instance_id ^ monotonic_ns();
+  start.memory_starts = 0;
+  return "";
+}
+
+void Appliance::drop_former_if_served() {
+  if (!former_) return;
+  const auto phase = static_cast<abi::Phase>(shared_->dataplane.phase.load(std::memory_order_acquire));
+  if (phase == abi::Phase::kServing || phase == abi::Phase::kDraining || phase == abi::Phase::kStopped) former_.reset();
+}
+
 void Appliance::fail_start(MonotonicNs now, const std::string& sentence) {
   abi::Shared& shared = shared_.writable();
   abi::set_text(shared.dataplane.message[0], sentence);
@@ -135,20 +169,11 @@ void Appliance::fail_start(MonotonicNs now, const std::string& sentence) {
 
 void Appliance::start(MonotonicNs now) {
   abi::Shared& shared = shared_.writable();
+  drop_former_if_served();
   clear_dataplane(shared);
-  if (!same_memory()) {
-    memory_.reset();
-    const std::string fault = open_memory(wanted_, memory_);
-    if (!fault.empty()) {
-      fail_start(now, fault);
-      return;
-    }
-    memory_made_for_ = wanted_;
-    // An id of this memory; an anonymous one never comes back, a file's is told by its content.
-    shared.start.memory_id = shared.header.instance_id ^ monotonic_ns();
-    shared.start.memory_starts = 0;
-  } else {
-    ++shared.start.memory_starts;
+  if (const std::string memory_fault = prepare_memory(); !memory_fault.empty()) {
+    fail_start(now, memory_fault);
+    return;
   }
   started_ = wanted_;
   fill_start(started_, shared.start);
@@ -159,7 +184,8 @@ void Appliance::start(MonotonicNs now) {
   shared.control.child_start_ticks.store(0);
   shared.control.starts.fetch_add(1);
   shared.control.supervision.store(static_cast<std::uint64_t>(abi::Supervision::kStarting));
-  const std::string fault = spawn_dataplane(program_, shared_.fd(), memory_.get(), child_);
+  const std::string fault =
+      spawn_dataplane(program_, shared_.fd(), memory_.get(), former_ ? former_.get() : -1, child_);
   if (!fault.empty()) {
     fail_start(now, fault);
     return;
@@ -228,6 +254,7 @@ std::string Appliance::detach() {
 bool Appliance::turn(MonotonicNs now) {
   if (detached_) return false;
   notice_end(now);
+  drop_former_if_served();
   const auto phase = static_cast<abi::Phase>(shared_->dataplane.phase.load(std::memory_order_acquire));
   const MonotonicNs since = supervisor_.serving_since_ns() != 0 ? supervisor_.serving_since_ns() : now;
   supervisor_.observe(now, phase, any_stuck(*shared_, now, since, wanted_.stuck_after_ms));

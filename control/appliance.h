@@ -52,6 +52,10 @@ class Appliance {
   void note_status(MonotonicNs now);
   [[nodiscard]] std::vector<Change> pending() const;
   [[nodiscard]] bool same_memory() const;
+  /// Makes memory_ what wanted_ asks for; where that is another file, former_ has the items. "" or why not.
+  [[nodiscard]] std::string prepare_memory();
+  /// Once gannetd has served, what it was given to take items from is old.
+  void drop_former_if_served();
 
   Config booted_;   ///< As control read it first: its own keys are in force from here.
   Config started_;  ///< As gannetd was started with: its restart keys are in force from here.
@@ -60,7 +64,8 @@ class Appliance {
   StatePaths paths_;
   SharedFile shared_;
   Fd memory_;
-  Config memory_made_for_;  ///< Whose size, page and path memory_ has.
+  Fd former_;               ///< Other memory that the items are being moved from.
+  Config memory_made_for_;  ///< Whose size, page, path and division memory_ has.
   Supervisor supervisor_;
   Sampler sampler_;
   Fd watch_;

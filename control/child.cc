@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -22,7 +21,7 @@ extern char** environ;
 namespace gannet::control {
 namespace {
 
-constexpr int kSharedFd = 3, kMemoryFd = 4, kFirstUnusedFd = 5;
+constexpr int kSharedFd = 3, kMemoryFd = 4, kFormerFd = 5;
 
 std::string reason() {
   return std::strerror(errno);
@@ -42,18 +41,34 @@ std::vector<char*> child_environment() {
 
 }  // namespace
 
-std::string open_memory(const Config& config, Fd& out) {
+namespace {
+
+std::string make_anonymous(const Config& config, Fd& out) {
+  unsigned flags = MFD_CLOEXEC;
+  if (config.page_bytes == 2u << 20) flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+  if (config.page_bytes == 1u << 30) flags |= MFD_HUGETLB | MFD_HUGE_1GB;
+  out = Fd(static_cast<int>(::syscall(SYS_memfd_create, ("gannet-" + config.name).c_str(), flags)));
+  if (out) return "";
+  return fmt::format("this machine has no pages of {} ({}): choose another memory.page, or boot with hugepagesz={}",
+                     format_size(config.page_bytes), reason(), config.page_bytes == 1u << 30 ? "1G" : "2M");
+}
+
+}  // namespace
+
+std::string open_memory(const Config& config, bool fresh, Fd& out, Fd& former) {
   Fd fd;
+  const char* const path = config.memory_path.c_str();
   if (config.memory_path.empty()) {
-    unsigned flags = MFD_CLOEXEC;
-    if (config.page_bytes == 2u << 20) flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-    if (config.page_bytes == 1u << 30) flags |= MFD_HUGETLB | MFD_HUGE_1GB;
-    fd = Fd(static_cast<int>(::syscall(SYS_memfd_create, ("gannet-" + config.name).c_str(), flags)));
-    if (!fd)
-      return fmt::format("this machine has no pages of {} ({}): choose another memory.page, or boot with hugepagesz={}",
-                         format_size(config.page_bytes), reason(), config.page_bytes == 1u << 30 ? "1G" : "2M");
+    if (std::string fault = make_anonymous(config, fd); !fault.empty()) return fault;
   } else {
-    fd = Fd(::open(config.memory_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    fd = Fd(::open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    struct stat found {};
+    const auto wanted = static_cast<off_t>(config.memory_bytes);
+    if (fd && ::fstat(fd.get(), &found) == 0 && found.st_size != 0 && (fresh || found.st_size != wanted)) {
+      former = std::move(fd);
+      ::unlink(path);
+      fd = Fd(::open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    }
     if (!fd)
       return fmt::format("memory.path = \"{}\" cannot be opened: {}; name a file on hugetlbfs or tmpfs",
                          config.memory_path, reason());
@@ -68,11 +83,21 @@ std::string open_memory(const Config& config, Fd& out) {
   return "";
 }
 
-std::string spawn_dataplane(const std::string& program, int shared_fd, int memory_fd, pid_t& pid) {
+bool reserve_memory(const Fd& memory, std::uint64_t bytes) {
+  // A shared mapping sets hugepages aside for the file, and they stay its own.
+  void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
+  if (at == MAP_FAILED) return false;
+  ::munmap(at, bytes);
+  return true;
+}
+
+std::string spawn_dataplane(const std::string& program, int shared_fd, int memory_fd, int former_fd, pid_t& pid) {
   // Out of the way of the numbers they shall have: dup2 onto itself would keep close-on-exec, and one could overwrite
   // the other.
-  const Fd shared(::fcntl(shared_fd, F_DUPFD_CLOEXEC, 16)), memory(::fcntl(memory_fd, F_DUPFD_CLOEXEC, 16));
-  if (!shared || !memory) return fmt::format("cannot duplicate descriptors: {}", reason());
+  const bool moves = former_fd >= 0;
+  const Fd shared(::fcntl(shared_fd, F_DUPFD_CLOEXEC, 16)), memory(::fcntl(memory_fd, F_DUPFD_CLOEXEC, 16)),
+      former(moves ? ::fcntl(former_fd, F_DUPFD_CLOEXEC, 16) : -1);
+  if (!shared || !memory || (moves && !former)) return fmt::format("cannot duplicate descriptors: {}", reason());
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   ::posix_spawn_file_actions_init(&files);
@@ -80,17 +105,20 @@ std::string spawn_dataplane(const std::string& program, int shared_fd, int memor
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&files, shared.get(), kSharedFd);
   ::posix_spawn_file_actions_adddup2(&files, memory.get(), kMemoryFd);
-  ::posix_spawn_file_actions_addclosefrom_np(&files, kFirstUnusedFd);
+  if (moves) ::posix_spawn_file_actions_adddup2(&files, former.get(), kFormerFd);
+  ::posix_spawn_file_actions_addclosefrom_np(&files, moves ? kFormerFd + 1 : kFormerFd);
   sigset_t none, all;
   ::sigemptyset(&none);
   ::sigfillset(&all);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::array<std::string, 5> words = {program, "--shared", std::to_string(kSharedFd), "--memory-fd",
-                                      std::to_string(kMemoryFd)};
-  std::array<char*, words.size() + 1> arguments{};
-  for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
+  std::vector<std::string> words = {program, "--shared", std::to_string(kSharedFd), "--memory-fd",
+                                    std::to_string(kMemoryFd)};
+  if (moves) words.insert(words.end(), {"--former-fd", std::to_string(kFormerFd)});
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   std::vector<char*> environment = child_environment();
   const int error = ::posix_spawnp(&pid, program.c_str(), &files, &attributes, arguments.data(), environment.data());
   ::posix_spawn_file_actions_destroy(&files);

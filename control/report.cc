@@ -160,6 +160,11 @@ void read_sums(const abi::Shared& shared, Report& report) {
   report.memory_bytes = abi::sum_of(shared, &WorkerGauges::memory_bytes);
   report.evicted_items = abi::sum_of(shared, &WorkerGauges::evicted_items);
   report.expired_items = abi::sum_of(shared, &WorkerGauges::expired_items);
+  report.segments_kept = abi::sum_of(shared, &WorkerGauges::segments_kept);
+  report.restored_items = abi::sum_of(shared, &WorkerGauges::restored_items);
+  report.restore_dropped = abi::sum_of(shared, &WorkerGauges::restore_dropped);
+  report.damaged_segments = abi::sum_of(shared, &WorkerGauges::damaged_segments);
+  report.damaged_items = abi::sum_of(shared, &WorkerGauges::damaged_items);
   report.segments_total = abi::sum_of(shared, &WorkerGauges::segments_total);
   report.segments_free = abi::sum_of(shared, &WorkerGauges::segments_free);
   report.buffers_free = abi::sum_of(shared, &WorkerGauges::buffers_free);
@@ -221,6 +226,10 @@ Report make_report(const abi::Shared& shared, Alive alive, MonotonicNs now, std:
   report.starts = load(shared.control.starts);
   report.crashes = load(shared.control.crashes);
   report.start_ms = load(shared.dataplane.start_duration_ns) / kMillion;
+  report.warm = load(shared.dataplane.warm) != 0;
+  report.story = abi::text_of(shared.dataplane.story);
+  report.restored_ms = load(shared.dataplane.restored_ns) / kMillion;
+  report.restored = load(shared.dataplane.restored_ns) != 0;
   report.config_generation = abi::newest_generation(shared.config);
   report.pending_keys = load(shared.control.config_pending);
   const std::uint64_t started = load(shared.dataplane.started_unix_s);
@@ -236,6 +245,11 @@ Report make_report(const abi::Shared& shared, Alive alive, MonotonicNs now, std:
   for (std::size_t i = 1; i < shared.dataplane.message.size(); ++i)
     if (alive.dataplane && !abi::text_of(shared.dataplane.message[i]).empty())
       report.warnings.emplace_back(abi::text_of(shared.dataplane.message[i]));
+  if (report.damaged_segments > 0)
+    report.warnings.push_back(fmt::format(
+        "{} segment{} of item memory failed a checksum and {} given up with {} items: test this machine's memory",
+        report.damaged_segments, report.damaged_segments == 1 ? "" : "s", report.damaged_segments == 1 ? "was" : "were",
+        grouped(report.damaged_items)));
   if (report.crashes > 0)
     report.warnings.push_back(fmt::format("gannetd crashed {} time{}; the last: {}", report.crashes,
                                           report.crashes == 1 ? "" : "s",

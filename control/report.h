@@ -45,6 +45,12 @@ struct Report {
   std::uint64_t control_pid = 0, dataplane_pid = 0, uptime_s = 0, start_ms = 0, starts = 0, crashes = 0,
                 config_generation = 0;
   std::uint64_t pending_keys = 0;
+  bool warm = false;                ///< It serves what an earlier gannetd left.
+  std::string story;                ///< Why it is warm or cold.
+  bool restored = false;            ///< All of that was read...
+  std::uint64_t restored_ms = 0;    ///< ...so long after main().
+  std::uint64_t segments_kept = 0;  ///< Still to be read.
+  std::uint64_t restored_items = 0, restore_dropped = 0, damaged_segments = 0, damaged_items = 0;
   std::vector<WorkerReport> workers;
   std::vector<LatencyReport> latency;
   std::vector<std::string> warnings;

@@ -110,6 +110,14 @@ json report_json(const Report& r) {
             {"pid", r.dataplane_pid},
             {"uptime_s", r.uptime_s},
             {"start_ms", r.start_ms},
+            {"warm", r.warm},
+            {"story", r.story},
+            {"restored_ms", r.restored ? json(r.restored_ms) : json(nullptr)},
+            {"restored_items", r.restored_items},
+            {"restore_dropped", r.restore_dropped},
+            {"segments_kept", r.segments_kept},
+            {"damaged_segments", r.damaged_segments},
+            {"damaged_items", r.damaged_items},
             {"starts", r.starts},
             {"crashes", r.crashes}}},
           {"config", {{"generation", r.config_generation}, {"keys_waiting_for_restart", r.pending_keys}}},
@@ -151,6 +159,14 @@ std::string report_text(const Report& r) {
                                                   r.dataplane_pid, human_duration(r.uptime_s), r.start_ms, r.starts,
                                                   r.crashes, r.crashes == 1 ? "" : "es")
                                     : "not running");
+  if (r.alive.dataplane && !r.story.empty()) {
+    line("items kept", !r.warm
+                           ? fmt::format("none, a cold start: {}", r.story)
+                           : fmt::format("{}; {} served again, {} had gone meanwhile; first answer after {} ms, {}",
+                                         r.story, grouped(r.restored_items), grouped(r.restore_dropped), r.start_ms,
+                                         r.restored ? fmt::format("all of them after {} ms", r.restored_ms)
+                                                    : fmt::format("{} segments still to be read", r.segments_kept)));
+  }
   line("control",
        r.alive.control ? fmt::format("pid {}, configuration {}", r.control_pid, r.config_generation) : "not running");
   line("requests", fmt::format("{}{}, {} in all", r.sample_s > 0 ? plain(r.requests_per_s) + "/s" : "-",

@@ -49,7 +49,7 @@ std::unique_ptr<Shard> Shard::attach(MutableBytes region, const ShardOptions& op
   report = {};
   Geometry geometry;
   report.status = judge_region(region, geometry, report.why);
-  if (report.status != AttachStatus::kAttached) return nullptr;
+  if (report.status != AttachStatus::kAttached && report.status != AttachStatus::kDivided) return nullptr;
   auto& header = *reinterpret_cast<ShardHeader*>(region.data());
   Geometry wanted;
   std::string refused;
@@ -57,8 +57,8 @@ std::unique_ptr<Shard> Shard::attach(MutableBytes region, const ShardOptions& op
     report.status = AttachStatus::kDivided;
     report.why = "the items were left to " + std::to_string(header.regions) + " workers and now there are " +
                  std::to_string(options.regions);
-    return nullptr;
   }
+  if (report.status == AttachStatus::kDivided) return nullptr;
   if (!make_geometry(region.size(), options.segment_bytes, options.item_bytes_max, wanted, refused) ||
       wanted.segment_bytes != geometry.segment_bytes) {
     report.status = AttachStatus::kDivided;

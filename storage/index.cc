@@ -206,6 +206,28 @@ void Index::remove(std::uint64_t hash, Location at) noexcept {
   overflow_.give_back(link);
 }
 
+void Index::sweep(std::uint64_t bucket, Location first, Location end) noexcept {
+  Bucket* const head = bucket_at(bucket);
+  bool found = false;
+  for (const Bucket* at = head;; at = overflow_at(at->link)) {
+    for (const std::uint64_t slot : at->slots) {
+      const Location there = slot & kLocationMask;
+      found |= there >= first && there < end;
+    }
+    if (at->link == 0) break;
+  }
+  Loose loose;
+  if (!found || !take_apart(head, loose)) return;
+  std::uint32_t kept = 0;
+  for (std::uint32_t i = 0; i < loose.count; ++i) {
+    const Location there = loose.slots[i] & kLocationMask;
+    if (there < first || there >= end) loose.slots[kept++] = loose.slots[i];
+  }
+  ++withdrawals_;
+  items_ -= loose.count - kept;
+  put_together(head, {loose.slots, kept});
+}
+
 bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
   std::uint32_t length = 1;
   for (const Bucket* at = head; at->link != 0; at = overflow_at(at->link)) ++length;

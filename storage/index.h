@@ -115,6 +115,8 @@ class Index {
   /// The entry must be there.
   void replace(std::uint64_t hash, Location from, Location to) noexcept;
   void remove(std::uint64_t hash, Location at) noexcept;
+  /// Removes every entry of bucket number `bucket` that points into [first, end), whatever its hash.
+  void sweep(std::uint64_t bucket, Location first, Location end) noexcept;
   /// True when the very entry is there (audit).
   [[nodiscard]] bool holds(std::uint64_t hash, Location at) const noexcept;
 

@@ -143,6 +143,8 @@ void Shard::bury(Location at) noexcept {
   ItemHeader& item = item_at(at);
   ordered_store(item.state, static_cast<std::uint8_t>(item.state | kItemDead));
   const std::uint32_t bytes = item.item_bytes(), id = pool_.segment_of(at);
+  if (id == scrub_.damaged) [[unlikely]]
+    return;  // Its sums are settled, and the item's length is nothing to go by.
   SegmentHeader& segment = pool_.header(id);
   MUST_GE(segment.live_bytes, bytes);
   MUST_GT(segment.live_items, 0u);

@@ -26,6 +26,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -84,6 +85,10 @@ class Shard {
                                                      AttachReport& report);
   /// Items left by an earlier process are still to be read: tick() does, and a lookup may miss what comes back later.
   [[nodiscard]] bool restoring() const noexcept { return restore_.count != 0; }
+  /// Stores every item that `from` serves and whose key `mine` wants, with its CAS, flags, expiry and uses; oldest
+  /// segment first, so that the youngest stay where this memory is the smaller one. Nothing uses either shard meanwhile
+  /// (several shards may take from one at a time). Gives the number of items taken; what is too large here is left out.
+  std::uint64_t take_items(const Shard& from, const std::function<bool(Bytes key)>& mine);
   /// Before a clean end: seals everything, and says in the header page that it did.
   void close() noexcept;
   /// A number that outlives the process beside the items: how far the clock that feeds `now` runs ahead of the
@@ -188,6 +193,16 @@ class Shard {
     std::uint64_t cas_max = 0;
   };
 
+  /// Where the background verification is (scrub.cc).
+  struct Scrub {
+    std::uint32_t segment = 0, offset = 0, crc = 0;
+    std::uint64_t sequence = 0;  ///< Of the segment when it was begun: it may have been emptied and opened since.
+    UnixSeconds second = 0;
+    std::uint32_t budget = 0;            ///< Bytes left in that second.
+    std::uint32_t damaged = kNoSegment;  ///< Given up; its slots are being swept out of the index...
+    std::uint64_t bucket = 0;            ///< ...from this bucket on.
+  };
+
   Shard() = default;
 
   [[nodiscard]] static const void* this_thread_mark() noexcept {
@@ -282,6 +297,17 @@ class Shard {
   void remove(std::uint64_t hash, Bytes key, Location at) noexcept;
   [[nodiscard]] bool mark_removed(std::uint64_t hash, Bytes key) noexcept;
 
+  // migrate.cc
+  [[nodiscard]] bool adopt(const ItemHeader& item) noexcept;
+
+  // scrub.cc
+  void scrub() noexcept;
+  /// Goes on with job's segment for up to `left` bytes. False: it is damaged.
+  [[nodiscard]] bool scrub_segment(const SegmentHeader& segment, std::uint32_t& left) noexcept;
+  void next_to_scrub() noexcept;
+  void give_up(std::uint32_t id) noexcept;
+  void sweep() noexcept;
+
   // shard_update.cc
   /// A copy of the visible item at `from`, its value `value_bytes` long and yet to be written, as make_item gives it;
   /// `from` follows the item if making room moved it. 0: no memory, or making room evicted it (then `from` is 0 too).
@@ -373,6 +399,7 @@ class Shard {
   std::uint32_t closed_ = 0;          ///< Segments in state kClosed.
   std::uint32_t seal_segment_ = kNoSegment, seal_offset_ = 0, seal_crc_ = 0, seal_cursor_ = 0;
   Restore restore_;
+  Scrub scrub_;
   std::uint64_t live_bytes_ = 0;
   Stats counts_;  ///< The counters among them; gauges are filled in by stats().
   Work work_;     ///< But for the index's.

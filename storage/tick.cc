@@ -23,6 +23,7 @@ void Shard::tick(UnixSeconds now, std::uint32_t budget_bytes) noexcept {
   collect(budget);
   seal_some(budget);
   tend_index(kGrowStepsPerTick);
+  if (!restoring()) scrub();
 }
 
 bool Shard::late() const noexcept {
@@ -74,7 +75,8 @@ void Shard::tend_index(std::uint32_t steps) noexcept {
       return hash_at(at);
     });
   }
-  if (restoring()) return;  // What looks too large by now is about right for what is still to come.
+  // What looks too large while restoring is about right for what is still to come, and a sweep must meet every bucket.
+  if (restoring() || scrub_.damaged != kNoSegment) return;
   // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.
   for (; steps > 0 && index_.wants_shrink() && index_.overflow_buckets_free() > 1; --steps) {
     if (!index_.shrink()) return;

@@ -147,6 +147,12 @@
   X(stream_parcels, "parcels", "in use: split or foreign requests, answers that wait") \
   X(buffers_free, "buffers", "in this worker's packet pool")                           \
   X(buffers_total, "buffers", "of this worker's packet pool")                          \
+  X(segments_kept, "segments", "left by an earlier gannetd and still to be read")      \
+  X(restored_items, "items", "left by an earlier gannetd and served again")            \
+  X(restore_dropped, "items", "left, but expired, flushed or replaced since")          \
+  X(damaged_segments, "segments", "given up because a checksum failed")                \
+  X(damaged_items, "items", "lost with those, as far as it can be told")               \
+  X(scrub_rounds, "rounds", "of verifying every sealed segment, since start")          \
   X(config_generation, "generation", "of the configuration this worker runs with")     \
   X(heartbeat_ns, "nanoseconds", "monotonic time of the last turn counted")
 

@@ -23,7 +23,7 @@
 namespace gannet::abi {
 
 inline constexpr std::uint64_t kSharedMagic = 0x54454e4e4147'0001;  // "GANNET", layout family 1.
-inline constexpr std::uint32_t kAbiVersion = 4;
+inline constexpr std::uint32_t kAbiVersion = 5;
 inline constexpr std::size_t kWorkersMax = 64;
 inline constexpr std::size_t kPortsMax = 4;
 inline constexpr std::size_t kPrefixesMax = 32;
@@ -185,6 +185,9 @@ struct alignas(128) DataplaneStatus {
     Text device{};
   };
   std::array<Port, kPortsMax> port{};
+  Cell warm{0};         ///< 1: it serves items that an earlier gannetd left, 0: it began empty.
+  Cell restored_ns{0};  ///< From main() until all of those were read; 0 while that goes on.
+  Sentence story{};     ///< Why it is warm or cold. Written before `phase`, then constant.
 };
 
 /// Log-linear: 8 buckets an octave. Bucket of v: v < 8 → v; else 8 * (log2(v) - 2) + the three bits below the top one.

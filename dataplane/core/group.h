@@ -54,6 +54,12 @@ class WorkerGroup {
   [[nodiscard]] std::uint64_t counter(std::size_t index) const noexcept;
   /// Sum of one gauge over all workers. `index` as in abi::kGaugeDescriptions.
   [[nodiscard]] std::uint64_t gauge(std::size_t index) const noexcept;
+  [[nodiscard]] std::uint64_t gauge_of(abi::Cell abi::WorkerGauges::*which) const noexcept {
+    std::uint64_t sum = 0;
+    for (std::uint32_t k = 0; k < workers_; ++k)
+      sum += (shared_.worker[k].gauges.*which).load(std::memory_order_relaxed);
+    return sum;
+  }
   /// From now on counter() starts at 0 again. The counters of the shared file only grow; what is subtracted is kept
   /// here. Any worker.
   void reset_counters() noexcept;

@@ -23,6 +23,13 @@ void set_eviction(S& shard, void (S::*set)(E) noexcept, std::uint32_t eviction) 
   (shard.*set)(eviction == 1 ? E::kFifo : E::kMerge);
 }
 
+/// A store that can take over what an earlier process left reads it in tick(), and says for how long.
+template <class S>
+[[nodiscard]] bool is_restoring(const S& shard) noexcept {
+  if constexpr (requires { shard.restoring(); }) return shard.restoring();
+  return false;
+}
+
 }  // namespace detail
 
 template <class S>
@@ -88,8 +95,7 @@ bool BasicWorker<S>::turn(std::span<Packet> rx, Now now) noexcept {
     }
   }
   background(now, busy);
-  if constexpr (requires { shard_.restoring(); }) busy |= shard_.restoring();  // No time to sleep.
-  return busy;
+  return busy || detail::is_restoring(shard_);  // That is no time to sleep.
 }
 
 template <class S>
@@ -274,11 +280,11 @@ void BasicWorker<S>::push_travellers(std::uint32_t target) noexcept {
 /// The store's own work on its schedule (every idle turn as well), gauges, heartbeat.
 template <class S>
 void BasicWorker<S>::background(Now now, bool busy) noexcept {
-  bool hurry = !busy;
-  if constexpr (requires { shard_.restoring(); }) hurry |= shard_.restoring();
-  if (hurry || now.mono_ns - last_tick_ns_ >= kTickIntervalNs) {
+  const bool restoring = detail::is_restoring(shard_);
+  if (!busy || restoring || now.mono_ns - last_tick_ns_ >= kTickIntervalNs) {
     shard_.tick(now.unix_s, kTickBytes);
     last_tick_ns_ = now.mono_ns;
+    if (restoring && !detail::is_restoring(shard_)) last_gauges_ns_ = 0;  // That moment is waited for.
   }
   if (now.mono_ns - last_gauges_ns_ >= kGaugeIntervalNs || last_gauges_ns_ == 0) {
     write_gauges(now);
@@ -308,6 +314,12 @@ void BasicWorker<S>::write_gauges(Now) noexcept {
   put(gauges.evicted_segments, stats.evicted_segments);
   put(gauges.merges, stats.merges);
   put(gauges.expired_bytes_held, stats.expired_bytes_held);
+  put(gauges.segments_kept, stats.segments_kept);
+  put(gauges.restored_items, stats.restored_items);
+  put(gauges.restore_dropped, stats.restore_dropped);
+  put(gauges.damaged_segments, stats.damaged_segments);
+  put(gauges.damaged_items, stats.damaged_items);
+  put(gauges.scrub_rounds, stats.scrub_rounds);
   put(gauges.pins, stats.pins);
   put(gauges.reservations, stats.reservations);
   if (tcp_ != nullptr) write_tcp_figures(tcp_->engine, tcp_->streams.parcels_used(), counters_, gauges);

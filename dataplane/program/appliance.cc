@@ -22,6 +22,7 @@
 #include "dataplane/core/placement.h"
 #include "dataplane/core/sasl.h"
 #include "dataplane/core/worker.h"
+#include "dataplane/program/items.h"
 #include "dataplane/program/log.h"
 #include "dataplane/program/notify.h"
 #include "dataplane/program/ports.h"
@@ -32,7 +33,6 @@
 #include "nicpipe/dpdk/eal.h"
 #include "nicpipe/dpdk/port.h"
 #include "nicpipe/flow_hash.h"
-#include "storage/arena.h"
 #include "storage/shard.h"
 
 namespace gannet::dataplane {
@@ -44,6 +44,9 @@ using Loop = WorkerLoop<Worker, dpdk::Endpoint>;
 constexpr MonotonicNs kNsPerMs = 1'000'000;
 constexpr MonotonicNs kDrainNs = 2'000 * kNsPerMs;  ///< Longest wait for answers under way when stopping.
 constexpr long kWatchEveryNs = 100'000'000;
+constexpr long kWatchRestoreEveryNs = 2'000'000;  ///< While items left behind are read: how long that takes is told.
+/// Of each worker, read before it serves: some 20 ms, and a small memory is whole again with the first answer.
+constexpr std::uint64_t kRestoreFirstBytes = std::uint64_t{64} << 20;
 constexpr unsigned kPortsLookedAtEvery = 5;  ///< Of those.
 
 /// Random bytes for keys; the kernel gives up to 256 without a signal interrupting.
@@ -88,18 +91,18 @@ void pin_this_thread(const std::vector<std::int32_t>& cpus) {
 }  // namespace
 
 struct Appliance::Inside {
-  Inside(abi::Shared& file, int fd) : shared(file), start(file.start), memory_fd(fd) {}
+  Inside(abi::Shared& file, int memory, int former)
+      : shared(file), start(file.start), memory_fd(memory), former_fd(former) {}
 
   abi::Shared& shared;
   const abi::StartConfig start;  ///< A copy: nobody may change it under us.
-  const int memory_fd;
+  const int memory_fd, former_fd;
   Machine machine;
   Plan plan;
   std::vector<std::string> warnings;
 
   // In the order of their making; taken down the other way round.
-  storage::Arena arena;
-  std::vector<std::unique_ptr<storage::Shard>> shards;
+  Items items;
   std::unique_ptr<dpdk::Eal> eal;
   std::vector<std::unique_ptr<dpdk::Port>> ports;
   std::vector<std::unique_ptr<nicpipe::Dispatch>> dispatch;  ///< One a port; nullptr: the device decides.
@@ -113,6 +116,9 @@ struct Appliance::Inside {
   std::vector<bool> link_was_up;
   bool steered = false;  ///< Every device brings udp_port + 1 + k to worker k by itself.
   std::uint64_t device_drops = 0;
+  std::uint64_t started_ns = 0;  ///< When main() began.
+  bool restored = false;
+  std::uint64_t damage_told = 0;
 
   [[nodiscard]] abi::DataplaneStatus& status() const noexcept { return shared.dataplane; }
   void beat() const noexcept { status().heartbeat_ns.store(LoopClock::mono_now(), std::memory_order_relaxed); }
@@ -127,7 +133,9 @@ struct Appliance::Inside {
   [[nodiscard]] Ending read_users();
   [[nodiscard]] Ending make_workers();
   void run_worker(std::uint32_t index);
-  void publish(std::uint64_t started_ns);
+  void publish();
+  void watch_restore();
+  void watch_damage();
   void publish_port(std::size_t index);
   void look_at_ports();
   [[nodiscard]] bool all(std::atomic<bool> LoopReport::*what) const;
@@ -150,32 +158,27 @@ Ending Appliance::Inside::place() {
 }
 
 Ending Appliance::Inside::open_memory() {
-  storage::ArenaOptions options{.bytes = start.memory_bytes,
-                                .page_bytes = start.page_bytes,
-                                .fd = memory_fd,
-                                .path = {},
-                                .regions = start.workers,
-                                .nodes = {},
-                                .allow_remote = start.allow_remote != 0,
-                                .threads = std::clamp(std::thread::hardware_concurrency(), 1U, 16U)};
+  const char* const first = std::getenv("GANNET_RESTORE_FIRST");
+  ItemsWish wish{.memory = {.bytes = start.memory_bytes,
+                            .page_bytes = start.page_bytes,
+                            .fd = memory_fd,
+                            .path = {},
+                            .regions = start.workers,
+                            .nodes = {},
+                            .allow_remote = start.allow_remote != 0,
+                            .threads = std::clamp(std::thread::hardware_concurrency(), 1U, 16U)},
+                 .former_fd = former_fd,
+                 .segment_bytes = start.segment_bytes,
+                 .item_bytes_max = start.item_bytes_max,
+                 .now = LoopClock{}.now().unix_s,
+                 .hash_key = random_value<storage::HashKey>(),
+                 .restore_first_bytes = first != nullptr ? std::strtoull(first, nullptr, 10) : kRestoreFirstBytes,
+                 .place_thread = [this](std::uint32_t index) { pin_this_thread({plan.worker[index].cpu}); }};
   if (machine.topology().nodes.size() > 1)
-    for (const WorkerPlace& place : plan.worker) options.nodes.push_back(place.node);
-  storage::ArenaResult opened = storage::Arena::open(options);
-  if (!opened.error.empty()) return {2, std::move(opened.error)};
-  arena = std::move(opened.arena);
-  for (std::string& warning : opened.warnings) warn(std::move(warning));
-  const auto hash_key = random_value<storage::HashKey>();
-  for (unsigned index = 0; index < start.workers; ++index) {
-    std::string why;
-    shards.push_back(storage::Shard::format(arena.region(index),
-                                            {.segment_bytes = start.segment_bytes,
-                                             .item_bytes_max = start.item_bytes_max,
-                                             .hash_key = hash_key,
-                                             .now = LoopClock{}.now().unix_s},
-                                            why));
-    if (shards.back() == nullptr)
-      return {2, "The item memory of worker " + std::to_string(index) + " cannot be laid out: " + why};
-  }
+    for (const WorkerPlace& place : plan.worker) wish.memory.nodes.push_back(place.node);
+  if (std::string sentence = open_items(wish, items); !sentence.empty()) return {2, std::move(sentence)};
+  for (std::string& warning : items.warnings) warn(std::move(warning));
+  if (former_fd >= 0) ::close(former_fd);  // Its pages are wanted back.
   return {};
 }
 
@@ -192,7 +195,8 @@ Ending Appliance::Inside::open_ports() {
     if (dpdk::Outcome outcome = dpdk::Port::open(*eal, port_options(start, index), port); !outcome.ok())
       return ending_of(std::move(outcome));
     for (const std::string& warning : port->warnings()) warn(warning);
-    if (dpdk::Outcome outcome = port->register_memory(arena.bytes().data(), arena.bytes().size(), arena.page_bytes());
+    if (dpdk::Outcome outcome =
+            port->register_memory(items.arena.bytes().data(), items.arena.bytes().size(), items.arena.page_bytes());
         !outcome.ok())
       warn(std::move(outcome.error));
     const bool software = port->dispatch_in_software() && start.workers > 1;
@@ -248,7 +252,8 @@ void Appliance::Inside::run_worker(std::uint32_t index) {
   pthread_sigmask(SIG_UNBLOCK, &wake, nullptr);
   pin_this_thread({plan.worker[index].cpu});
   const dpdk::WorkerRegistration registration;
-  shards[index]->bind_owner();
+  storage::Shard& shard = *items.shards[index];
+  shard.bind_owner();
 
   WorkerOptions options{.index = index,
                         .ports = {},
@@ -270,7 +275,7 @@ void Appliance::Inside::run_worker(std::uint32_t index) {
     const nicpipe::HostConfig& host = options.ports.back();
     if (index == 0) announcements.push_back({host.mac, host.address, host.vlan});
   }
-  workers[index] = std::make_unique<Worker>(*group, *shards[index], options);
+  workers[index] = std::make_unique<Worker>(*group, shard, options);
 
   // Workers on one CPU must not wait for each other awake.
   const std::int32_t cpu = plan.worker[index].cpu;
@@ -283,6 +288,7 @@ void Appliance::Inside::run_worker(std::uint32_t index) {
   info.udp_port.store(start.udp_port + 1 + index, std::memory_order_relaxed);
   info.tid.store(static_cast<std::uint64_t>(::syscall(SYS_gettid)), std::memory_order_relaxed);
   info.steered.store(steered ? 1 : 0, std::memory_order_relaxed);
+  shared.worker[index].gauges.segments_kept.store(shard.stats().segments_kept, std::memory_order_relaxed);
 
   Loop loop({.worker = *workers[index],
              .endpoints = std::move(endpoints),
@@ -290,7 +296,9 @@ void Appliance::Inside::run_worker(std::uint32_t index) {
              .signals = signals,
              .report = reports[index],
              .rungs = rungs,
-             .announcements = std::move(announcements)});
+             .announcements = std::move(announcements),
+             .clock_lead_ns = shard.clock_lead() != 0 ? shard.clock_lead() : LoopClock::kNoLead,
+             .keep_clock_lead = [&shard](std::int64_t lead_ns) { shard.note_clock_lead(lead_ns); }});
   loop.run();
 }
 
@@ -320,7 +328,7 @@ void Appliance::Inside::publish_port(std::size_t index) {
   abi::set_text(out.device, port.device());
 }
 
-void Appliance::Inside::publish(std::uint64_t started_ns) {
+void Appliance::Inside::publish() {
   for (std::size_t index = 0; index < ports.size(); ++index) publish_port(index);
   for (std::size_t i = 0; i < warnings.size() && i + 1 < status().message.size(); ++i)
     abi::set_text(status().message[i + 1], warnings[i]);
@@ -328,14 +336,43 @@ void Appliance::Inside::publish(std::uint64_t started_ns) {
   status().ports.store(ports.size(), std::memory_order_relaxed);
   status().workers.store(start.workers, std::memory_order_release);
   status().start_duration_ns.store(duration_ns, std::memory_order_relaxed);
+  status().warm.store(items.warm ? 1 : 0, std::memory_order_relaxed);
+  abi::set_text(status().story, items.story);
   status().phase.store(static_cast<std::uint64_t>(abi::Phase::kServing), std::memory_order_release);
   notify_supervisor("READY=1\nSTATUS=serving\n");
   log(LogLevel::kInfo, "serving",
       {{"workers", std::to_string(start.workers)},
        {"udp_port", std::to_string(start.udp_port)},
        {"tcp_port", std::to_string(start.tcp_port)},
-       {"memory_bytes", std::to_string(arena.bytes().size())},
-       {"start_ms", std::to_string(duration_ns / kNsPerMs)}});
+       {"memory_bytes", std::to_string(items.arena.bytes().size())},
+       {"start_ms", std::to_string(duration_ns / kNsPerMs)},
+       {"start", items.warm ? "warm" : "cold"},
+       {"because", items.story}});
+}
+
+/// Once every worker has read what was left, says so and how long it took.
+void Appliance::Inside::watch_restore() {
+  if (restored || group->gauge_of(&abi::WorkerGauges::segments_kept) != 0) return;
+  restored = true;
+  const std::uint64_t took_ns = LoopClock::mono_now() - started_ns;
+  status().restored_ns.store(took_ns, std::memory_order_release);
+  if (!items.warm) return;
+  log(LogLevel::kInfo, "the items left behind are served again",
+      {{"items", std::to_string(group->gauge_of(&abi::WorkerGauges::restored_items))},
+       {"dropped", std::to_string(group->gauge_of(&abi::WorkerGauges::restore_dropped))},
+       {"damaged_segments", std::to_string(group->gauge_of(&abi::WorkerGauges::damaged_segments))},
+       {"took_ms", std::to_string(took_ns / kNsPerMs)}});
+}
+
+/// A damaged segment is worth a line each time; whoever reads it has to look at the memory of the machine.
+void Appliance::Inside::watch_damage() {
+  const std::uint64_t now = group->gauge_of(&abi::WorkerGauges::damaged_segments);
+  if (now <= damage_told) return;
+  damage_told = now;
+  log(LogLevel::kError,
+      "item memory was damaged; what a checksum did not vouch for is not served: test this machine's memory",
+      {{"segments", std::to_string(now)},
+       {"items", std::to_string(group->gauge_of(&abi::WorkerGauges::damaged_items))}});
 }
 
 /// Links that came up are told our addresses; what devices dropped is counted on worker 0, whose block has that one
@@ -360,9 +397,9 @@ void Appliance::Inside::look_at_ports() {
 /// Walks every shard; slow. Gives the number of broken invariants.
 std::uint64_t Appliance::Inside::audit() {
   std::uint64_t faults = 0;
-  for (std::size_t index = 0; index < shards.size(); ++index) {
-    const storage::AuditReport report = shards[index]->audit(LoopClock{}.now().unix_s);
-    const storage::Stats stats = shards[index]->stats();
+  for (std::size_t index = 0; index < items.shards.size(); ++index) {
+    const storage::AuditReport report = items.shards[index]->audit(LoopClock{}.now().unix_s);
+    const storage::Stats stats = items.shards[index]->stats();
     faults += report.faults + stats.pins + stats.reservations;
     log(report.faults + stats.pins + stats.reservations == 0 ? LogLevel::kInfo : LogLevel::kError, "audit",
         {{"worker", std::to_string(index)},
@@ -376,13 +413,15 @@ std::uint64_t Appliance::Inside::audit() {
   return faults;
 }
 
-Appliance::Appliance(abi::Shared& shared, int memory_fd) : in_(std::make_unique<Inside>(shared, memory_fd)) {}
+Appliance::Appliance(abi::Shared& shared, int memory_fd, int former_fd)
+    : in_(std::make_unique<Inside>(shared, memory_fd, former_fd)) {}
 
 Appliance::~Appliance() {
   if (!in_->threads.empty()) (void)stop();
 }
 
 Ending Appliance::start(std::uint64_t started_ns) {
+  in_->started_ns = started_ns;
   abi::DataplaneStatus& status = in_->status();
   status.pid.store(static_cast<std::uint64_t>(::getpid()), std::memory_order_relaxed);
   status.started_unix_s.store(LoopClock{}.now().unix_s, std::memory_order_relaxed);
@@ -393,14 +432,14 @@ Ending Appliance::start(std::uint64_t started_ns) {
     if (Ending ending = (*in_.*step)(); !ending.ok()) return ending;
     in_->beat();
   }
-  in_->publish(started_ns);
+  in_->publish();
   return {};
 }
 
 void Appliance::serve() {
   const sigset_t stops = stop_signals();
-  const timespec wait{.tv_sec = 0, .tv_nsec = kWatchEveryNs};
   for (unsigned round = 0;; ++round) {
+    const timespec wait{.tv_sec = 0, .tv_nsec = in_->restored ? kWatchEveryNs : kWatchRestoreEveryNs};
     if (const int signal = sigtimedwait(&stops, nullptr, &wait); signal > 0) {
       log(LogLevel::kInfo, "stopping", {{"why", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       return;
@@ -410,7 +449,10 @@ void Appliance::serve() {
       log(LogLevel::kInfo, "stopping", {{"why", "stop_requested"}});
       return;
     }
-    if (round % kPortsLookedAtEvery == 0) in_->look_at_ports();
+    in_->watch_restore();
+    if (round % kPortsLookedAtEvery != 0) continue;
+    in_->look_at_ports();
+    in_->watch_damage();
   }
 }
 
@@ -433,13 +475,14 @@ Ending Appliance::stop() {
   in.threads.clear();
   in.look_at_ports();
   // From here on the shards are this thread's: closing a port releases the last pins.
-  for (const auto& shard : in.shards) shard->bind_owner();
+  for (const auto& shard : in.items.shards) shard->bind_owner();
   std::uint64_t leaked = 0;
   for (const auto& port : in.ports) leaked += port->close();
   if (leaked > 0) log(LogLevel::kError, "packet buffers never came back", {{"buffers", std::to_string(leaked)}});
   const char* wanted = std::getenv("GANNET_AUDIT_ON_STOP");
   const std::uint64_t faults = wanted != nullptr && wanted[0] == '1' ? in.audit() : 0;
   in.workers.clear();
+  for (const auto& shard : in.items.shards) shard->close();
   in.ports.clear();
   in.eal.reset();
   if (faults > 0)

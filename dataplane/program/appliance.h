@@ -19,8 +19,9 @@ struct Ending {
 
 class Appliance {
  public:
-  /// `shared` outlives the appliance. `memory_fd`: the item memory, inherited; -1: it makes its own.
-  Appliance(abi::Shared& shared, int memory_fd);
+  /// `shared` outlives the appliance. `memory_fd`: the item memory, inherited; -1: it makes its own. `former_fd`:
+  /// memory whose items are to be moved into it; -1: none.
+  Appliance(abi::Shared& shared, int memory_fd, int former_fd);
   ~Appliance();  ///< Whatever still stands is taken down.
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;

@@ -59,7 +59,7 @@ int serve(const Options& options, std::uint64_t started_ns) {
   block_signals();
   Ending ending;
   {
-    Appliance appliance(shared, options.memory_fd);
+    Appliance appliance(shared, options.memory_fd, options.former_fd);
     ending = appliance.start(started_ns);
     if (ending.ok()) {
       appliance.serve();

@@ -85,6 +85,8 @@ class Parser {
       o.shared = value_of(option);
     } else if (option == "--memory-fd") {
       take_number(option, 0, 1'000'000, o.memory_fd);
+    } else if (option == "--former-fd") {
+      take_number(option, 0, 1'000'000, o.former_fd);
     } else if (option == "--dev") {
       o.developer = true;
       take_port(value_of(option));
@@ -273,6 +275,7 @@ const char* usage() noexcept {
   return R"(gannetd: the dataplane of a Gannet appliance. Usually started by gannet-control.
 
   gannetd --shared FD|PATH [--memory-fd FD]     serve what the shared file of gannet-control says
+      --former-fd FD                            move the items left in that memory into it: its size or division changed
   gannetd --dev DEVICE --address A.B.C.D/N ...  serve without gannet-control, for development
   gannetd --plan [--json] ...                   show where the workers would run, start nothing
   gannetd --version | --help

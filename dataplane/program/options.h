@@ -18,6 +18,7 @@ struct Options {
   std::string
       shared;  ///< Descriptor number or path; with `developer` the path of a file to make, empty for an unnamed one.
   int memory_fd = -1;    ///< The item memory, inherited; -1: gannetd makes its own.
+  int former_fd = -1;    ///< Memory whose items are moved into that; -1: none.
   std::string topology;  ///< kPlan: a synthetic machine instead of this one.
   abi::StartConfig start{};
   abi::LiveConfig live{};

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <ctime>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -48,19 +49,45 @@ struct Announcement {
   std::uint16_t vlan = 0;
 };
 
-/// CLOCK_MONOTONIC, and unix seconds made from it: the difference of the two clocks is looked up once a millisecond.
+/// Unix time that passes as the monotonic clock does and never runs backwards, whatever is done to the system's: how
+/// far unix time leads the monotonic clock only grows. So an item lives exactly as long as it was given, after a step
+/// back of the system's clock too. Pure: both clocks are handed in.
+class UnixClock {
+ public:
+  explicit UnixClock(std::int64_t lead_ns) noexcept : lead_ns_(lead_ns) {}
+
+  void look(std::uint64_t unix_ns, MonotonicNs mono_ns) noexcept {
+    const auto lead = static_cast<std::int64_t>(unix_ns - mono_ns);
+    if (lead > lead_ns_) lead_ns_ = lead;
+  }
+  [[nodiscard]] UnixSeconds at(MonotonicNs mono_ns) const noexcept {
+    return static_cast<UnixSeconds>((mono_ns + static_cast<std::uint64_t>(lead_ns_)) / 1'000'000'000);
+  }
+  /// To be kept with the items: a successor goes on from there. Means nothing after the machine has been booted.
+  [[nodiscard]] std::int64_t lead_ns() const noexcept { return lead_ns_; }
+
+ private:
+  std::int64_t lead_ns_;
+};
+
+/// CLOCK_MONOTONIC, and unix seconds made from it: the system's clock is looked at once a millisecond.
 class LoopClock {
  public:
+  static constexpr std::int64_t kNoLead = INT64_MIN;
+  /// `lead_ns`: what an earlier process kept, or kNoLead.
+  explicit LoopClock(std::int64_t lead_ns = kNoLead) noexcept : unix_(lead_ns) {}
+
   [[nodiscard]] static MonotonicNs mono_now() noexcept { return read(CLOCK_MONOTONIC); }
 
   [[nodiscard]] Now now() noexcept {
     const MonotonicNs mono = mono_now();
     if (mono - looked_up_ns_ >= kLookUpEveryNs) [[unlikely]] {
       looked_up_ns_ = mono;
-      unix_minus_mono_ = read(CLOCK_REALTIME) - mono;
+      unix_.look(read(CLOCK_REALTIME), mono);
     }
-    return {.unix_s = static_cast<UnixSeconds>((mono + unix_minus_mono_) / kNsPerS), .mono_ns = mono};
+    return {.unix_s = unix_.at(mono), .mono_ns = mono};
   }
+  [[nodiscard]] std::int64_t lead_ns() const noexcept { return unix_.lead_ns(); }
 
  private:
   static constexpr MonotonicNs kNsPerS = 1'000'000'000, kLookUpEveryNs = 1'000'000;
@@ -72,8 +99,7 @@ class LoopClock {
   }
 
   MonotonicNs looked_up_ns_ = 0;
-  std::uint64_t unix_minus_mono_ =
-      0;  // Wraps around when the clock is set before the boot; the sum is right all the same.
+  UnixClock unix_;
 };
 
 /// One thread's, from its constructor to the end of run().
@@ -89,9 +115,12 @@ class WorkerLoop {
     IdleRungs rungs;
     std::vector<Announcement>
         announcements;  ///< One a port for the worker that speaks for the appliance; empty for the others.
+    std::int64_t clock_lead_ns = LoopClock::kNoLead;
+    std::function<void(std::int64_t lead_ns)> keep_clock_lead;  ///< Called now and then; may be empty.
   };
 
-  explicit WorkerLoop(Parts parts) : p_(std::move(parts)), ladder_(0, p_.rungs), counted_(p_.endpoints.size()) {
+  explicit WorkerLoop(Parts parts)
+      : p_(std::move(parts)), clock_(p_.clock_lead_ns), ladder_(0, p_.rungs), counted_(p_.endpoints.size()) {
     if constexpr (requires(E e) { e.set_release_hook(p_.worker.release_hook()); })
       for (E* endpoint : p_.endpoints) endpoint->set_release_hook(p_.worker.release_hook());
   }
@@ -164,6 +193,7 @@ class WorkerLoop {
   void slow(Now now) noexcept {
     slow_ns_ = now.mono_ns;
     count_buffers();
+    if (p_.keep_clock_lead) p_.keep_clock_lead(clock_.lead_ns());
     for (std::size_t port = 0; port < p_.announcements.size(); ++port) {
       const std::uint32_t wanted = p_.signals.announcements[port].load(std::memory_order_acquire);
       if (wanted != announced_[port]) announce(port);

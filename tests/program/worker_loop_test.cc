@@ -176,3 +176,18 @@ TEST_CASE("the loop's clock gives unix seconds that agree with the system's", "[
     REQUIRE(now.mono_ns > 0);
   }
 }
+
+TEST_CASE("unix time follows the system's clock forwards, and goes on by itself when that is set back", "[loop]") {
+  constexpr std::uint64_t kS = 1'000'000'000;
+  UnixClock clock(LoopClock::kNoLead);
+  clock.look(1000 * kS, 10 * kS);
+  REQUIRE(clock.at(10 * kS) == 1000);
+  REQUIRE(clock.at(15 * kS) == 1005);
+  clock.look(2005 * kS, 15 * kS);  // Set forward.
+  REQUIRE(clock.at(15 * kS) == 2005);
+  clock.look(1010 * kS, 20 * kS);  // Set back: what has 10 seconds to live still has 10.
+  REQUIRE(clock.at(20 * kS) == 2010);
+  UnixClock successor(clock.lead_ns());
+  successor.look(1020 * kS, 30 * kS);
+  REQUIRE(successor.at(30 * kS) == 2020);
+}
