@@ -42,7 +42,7 @@ done
 grep -q '^ready' "$scratch/out" || { cat "$scratch/err"; echo "FAILED: the server did not start"; exit 1; }
 device_join tap "$ns" gt0 10.77.0.1/24 || { echo "FAILED: device_join"; exit 1; }
 ulimit -n 16384 2>/dev/null
-netns_run "$ns" timeout -s KILL 100 python3 "$tests/kernel_peer.py" "$case" "${case_words[@]}" || failed=1
+netns_run "$ns" timeout -s KILL "${KERNEL_TEST_SECONDS:-100}" python3 "$tests/kernel_peer.py" "$case" "${case_words[@]}" || failed=1
 sleep 0.2
 kill -TERM "$server"
 wait "$server" || { echo "FAILED: the server ended with status $?"; failed=1; }

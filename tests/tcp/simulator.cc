@@ -138,6 +138,7 @@ class Simulation {
 
   SimulatorResult run() {
     const MonotonicNs start = client_.rig.now().mono_ns;
+    MonotonicNs opened_ns = 0;
     client_.connect(server_.rig);
     collect();
     while (result_.fault.empty() && !(client_.closed && server_.closed)) {
@@ -147,8 +148,9 @@ class Simulation {
       if (next > start + options_.limit_ns) fail("not done after the time allowed");
       if (!result_.fault.empty()) break;
       move_to(next);
+      if (opened_ns == 0 && server_.opened) opened_ns = next;
       if (result_.took_ns == 0 && client_.got == options_.down_bytes && server_.got == options_.up_bytes)
-        result_.took_ns = next - start;
+        result_.took_ns = next - opened_ns;
     }
     if (result_.fault.empty()) judge_end();
     add(client_);
@@ -266,18 +268,23 @@ double floor_bits_per_s(const SimulatorOptions& options) {
   constexpr double kMssBits = 1448 * 8;
   const double rtt_s = static_cast<double>(wire.rtt_ns) / 1e9 + 2 * kMssBits / wire.bits_per_s;
   const double bits = static_cast<double>(options.up_bytes + options.down_bytes) * 8;
-  // Handshake and slow start from ten segments, then the rate or the window.
-  const double rounds = 3 + std::log2(1 + bits / (10 * kMssBits));
+  // Slow start from ten segments, then the rate or the window.
+  const double rounds = 2 + std::log2(1 + bits / (10 * kMssBits));
   const double window_bits = static_cast<double>(options.engine.receive_bytes_max) * 8;
   double rate = std::min(wire.bits_per_s, window_bits / rtt_s);
   const double damage = wire.loss + wire.corrupt;
-  if (damage > 0) rate = std::min(rate, kMssBits / rtt_s * 1.2 / std::sqrt(damage));
+  if (damage + wire.reorder > 0) rate = std::min(rate, kMssBits / rtt_s * 1.2 / std::sqrt(damage + wire.reorder));
   double seconds = rounds * rtt_s + bits / rate;
-  // Request and answer: one round trip each.
-  if (options.round_bytes != 0) seconds += static_cast<double>(options.up_bytes) / options.round_bytes * rtt_s;
-  // Lost handshakes, tails and retransmissions wait for timers.
+  // Request and answer: one round trip each, and a timeout for each of the two that is lost.
   const double rto_s = static_cast<double>(options.engine.rto_min_ns) / 1e9 + rtt_s;
-  seconds += damage * 40 * (1 + rto_s * 10) + damage * damage * bits / kMssBits * rto_s * 2;
+  double segments = bits / kMssBits;
+  if (options.round_bytes != 0) {
+    const double requests = static_cast<double>(options.up_bytes) / options.round_bytes;
+    segments = 2 * requests;
+    seconds += requests * rtt_s + 4 * damage * requests * rto_s;
+  }
+  // Tails and retransmissions that are lost again wait for timers, longer and longer the more is lost.
+  seconds += (damage * 10 + damage * damage * segments * (damage > 0.1 ? 20 : 4)) * rto_s;
   return bits / (seconds * 4);
 }
 

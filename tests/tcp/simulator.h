@@ -24,7 +24,7 @@ struct SimulatorOptions {
 
 struct SimulatorResult {
   std::string fault;        ///< Empty: every byte arrived, both sides closed, nothing is left.
-  MonotonicNs took_ns = 0;  ///< From connect to the last byte.
+  MonotonicNs took_ns = 0;  ///< From the end of the handshake to the last byte.
   double bits_per_s = 0;    ///< Of the bytes of both directions in that time.
   std::uint64_t frames = 0, retransmits = 0, timeouts = 0, fast_recoveries = 0, tail_probes = 0, spurious = 0;
   std::uint64_t lost = 0;
