@@ -16,19 +16,13 @@ SERVER = ("10.77.0.2", 11211)
 SALT = 0x42
 
 
-def pattern(at, count, salt=SALT):
-    return bytes((i * 167 + (i >> 8) * 13 + (i >> 16) * 7 + salt) & 0xFF for i in range(at, at + count))
-
-
-# 16 MiB is the pattern's whole period; a prefix of it, made once, serves every check.
-PATTERN = None
+# The pattern of segment.h in rows of 256 bytes: a row depends on its number only by one addend.
+ROWS = [bytes((i * 167 + addend) & 0xFF for i in range(256)) for addend in range(256)]
 
 
 def pattern_prefix(count):
-    global PATTERN
-    if PATTERN is None or len(PATTERN) < count:
-        PATTERN = pattern(0, count)
-    return PATTERN[:count]
+    rows = (count + 255) // 256
+    return b"".join(ROWS[(row * 13 + (row >> 8) * 7 + SALT) & 0xFF] for row in range(rows))[:count]
 
 
 def command(letter, number=0):

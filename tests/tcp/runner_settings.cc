@@ -81,6 +81,7 @@ const std::map<std::string, Setter>& setters() {
       {"resets_per_s", number(&C::resets_per_s)},
       {"mtu", option(&RigOptions::mtu)},
       {"vlan", option(&RigOptions::vlan)},
+      {"sends", option(&RigOptions::sends)},
       {"buffers", option(&RigOptions::buffers)},
       {"buffer_bytes", option(&RigOptions::buffer_bytes)},
       {"device",
