@@ -13,7 +13,8 @@ namespace gannet::nicpipe::tcp {
 
 class Sink {
  public:
-  /// Allocates here and nowhere else. `sends`: packets that may wait to be sent; `spares`: empty ones kept; `frees`:
+  /// Allocates here and nowhere else. `sends`: packets that may wait to be sent, 4 at least or no timer ever finds
+  /// room; `spares`: empty ones kept; `frees`:
   /// at least what one turn takes in plus what receive_packets of the engine allow to come free at once.
   Sink(std::uint32_t sends, std::uint32_t spares, std::uint32_t frees)
       : sends_max_(sends),
