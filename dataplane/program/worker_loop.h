@@ -116,7 +116,7 @@ class WorkerLoop {
     std::vector<Announcement>
         announcements;  ///< One a port for the worker that speaks for the appliance; empty for the others.
     std::int64_t clock_lead_ns = LoopClock::kNoLead;
-    std::function<void(std::int64_t lead_ns)> keep_clock_lead;  ///< Called now and then; may be empty.
+    std::function<void(std::int64_t lead_ns)> keep_clock_lead = {};  ///< Called now and then; may be empty.
   };
 
   explicit WorkerLoop(Parts parts)
