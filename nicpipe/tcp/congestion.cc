@@ -54,7 +54,7 @@ void Core::grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_
     return kCubicC * from_max * from_max * from_max + c.cubic_max;
   };
   c.cubic_reno += (c.cubic_reno < c.cubic_max ? kRenoAlpha : 1.0) * segments / window;
-  double grown = window;
+  double grown;
   if (cubic_at(t) < c.cubic_reno) {  // Section 4.3: never behind NewReno.
     grown = std::max(window, c.cubic_reno);
   } else {

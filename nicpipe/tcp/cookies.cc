@@ -19,8 +19,8 @@ constexpr std::uint32_t kTsBits = 63, kNoScale = 15;
 }
 [[nodiscard]] std::uint32_t proof_of(const Key& key, const Tuple& tuple, Seq irs, std::uint64_t slot,
                                      std::uint32_t mss_class) noexcept {
-  const std::uint64_t extra = slot << 35 | std::uint64_t{mss_class} << 32 | irs;
-  return static_cast<std::uint32_t>(sip_hash(key, tuple, ~extra)) & 0xff'ffff;
+  const std::uint64_t who = sip_hash(key, tuple, std::uint64_t{mss_class} << 32 | irs);
+  return static_cast<std::uint32_t>(sip_hash(key, {who, slot})) & 0xff'ffff;
 }
 
 }  // namespace

@@ -74,6 +74,7 @@ class Core {
 
   // input.cc: a segment of a connection, in the order of RFC 9293 section 3.10.7.4.
   void receive(const Packet& packet, Now now, Sink& sink) noexcept;
+  [[nodiscard]] Connection* receive_from_stranger(const Packet& packet, const Segment& s, Now now, Sink& sink) noexcept;
   /// True: the packet was kept.
   [[nodiscard]] bool receive_segment(Connection& c, const Packet& packet, Segment& s, Now now, Sink& sink) noexcept;
   [[nodiscard]] bool is_old_timestamp(const Connection& c, const Segment& s, Now now) const noexcept;

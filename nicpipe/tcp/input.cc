@@ -32,19 +32,23 @@ void Core::receive(const Packet& packet, Now now, Sink& sink) noexcept {
     sink.free(packet);
     return;
   }
-  bool kept = false;
-  if (Connection* c = lookup(s.tuple); c != nullptr) [[likely]] {
-    kept = receive_segment(*c, packet, s, now, sink);
-  } else if (const std::uint32_t entry = time_waits.find(s.tuple, table_hash(config.cookie_key, s.tuple));
-             entry != kNone) {
+  Connection* c = lookup(s.tuple);
+  if (c == nullptr) [[unlikely]]
+    c = receive_from_stranger(packet, s, now, sink);
+  if (c == nullptr || !receive_segment(*c, packet, s, now, sink)) sink.free(packet);
+}
+
+/// A segment without a connection. One that brings a cookie of ours back has one afterwards, and goes on as its first.
+Connection* Core::receive_from_stranger(const Packet& packet, const Segment& s, Now now, Sink& sink) noexcept {
+  const std::uint32_t entry = time_waits.find(s.tuple, table_hash(config.cookie_key, s.tuple));
+  if (entry != kNone) {
     receive_time_wait(entry, packet, s, now, sink);
-  } else if (s.has(kAck) && !s.has(kSyn) && !s.has(kRst) && is_listening(s.tuple.own_port) &&
-             (c = accept_cookie(packet, s, now)) != nullptr) {
-    kept = receive_segment(*c, packet, s, now, sink);
-  } else {
-    receive_for_nobody(packet, s, now, sink);
+    return nullptr;
   }
-  if (!kept) sink.free(packet);
+  const bool may_be_cookie = s.has(kAck) && !s.has(kSyn) && !s.has(kRst) && is_listening(s.tuple.own_port);
+  Connection* const c = may_be_cookie ? accept_cookie(packet, s, now) : nullptr;
+  if (c == nullptr) receive_for_nobody(packet, s, now, sink);
+  return c;
 }
 
 bool Core::is_old_timestamp(const Connection& c, const Segment& s, Now now) const noexcept {
