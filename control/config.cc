@@ -214,14 +214,19 @@ class Reader {
           "listen.sasl_users demands a password, which a datagram cannot give: UDP is not answered");
     if (c.page_bytes == 4096)
       c.warnings.emplace_back("memory.page = \"4KiB\" costs speed: reserve hugepages and write \"2MiB\" or \"1GiB\"");
-    for (const Cidr& cidr : c.allow)
-      if (cidr.bits == 0)
-        c.warnings.emplace_back(
-            "listen.allow contains \"0.0.0.0/0\": anybody can make this machine answer; keep it behind a firewall");
+    for (const abi::Prefix& prefix : c.allow)
+      if (const std::string text = format_prefix(prefix); text == "0.0.0.0/0" || text == "::/0")
+        c.warnings.push_back(fmt::format(
+            "listen.allow contains \"{}\": anybody can make this machine answer; keep it behind a firewall", text));
   }
 
   void check_ports() {
     for (std::size_t i = 0; i < config_.ports.size(); ++i) {
+      if (config_.ports[i].address6.bits != 0 && config_.ports[i].mtu < 1280)
+        fault(
+            line_of_key(fmt::format("port[{}].mtu", i)),
+            fmt::format("port[{}].mtu = {} is not allowed; with address6 it must be at least 1280 (RFC 8200 section 5)",
+                        i, config_.ports[i].mtu));
       for (std::size_t k = 0; k < i; ++k) {
         const PortWish &port = config_.ports[i], &other = config_.ports[k];
         const bool same_device = port.device.kind == other.device.kind && port.device.argument == other.device.argument;
@@ -233,6 +238,10 @@ class Reader {
           fault(line_of_key(fmt::format("port[{}].address", i)),
                 fmt::format("port[{}].address = \"{}\" is not allowed; port[{}] has that address already", i,
                             format_cidr(port.address.address, port.address.bits), k));
+        if (port.address6.bits != 0 && port.address6.address == other.address6.address)
+          fault(line_of_key(fmt::format("port[{}].address6", i)),
+                fmt::format("port[{}].address6 = \"{}\" is not allowed; port[{}] has that address already", i,
+                            format_cidr6(port.address6.address, port.address6.bits), k));
       }
     }
   }
@@ -356,6 +365,10 @@ void fill_start(const Config& config, abi::StartConfig& start) {
     abi::set_text(port.device, wish.device.argument);
     port.address = wish.address.address;
     port.prefix_bits = wish.address.bits;
+    if (wish.address6.bits != 0) {
+      port.address6 = wish.address6.address;
+      port.prefix6_bits = wish.address6.bits;
+    }
     port.mtu = wish.mtu;
     port.vlan = wish.vlan;
   }
@@ -375,8 +388,7 @@ void fill_start(const Config& config, abi::StartConfig& start) {
 abi::LiveConfig make_live(const Config& config) {
   abi::LiveConfig live;
   live.prefixes = static_cast<std::uint32_t>(config.allow.size());
-  for (std::size_t i = 0; i < config.allow.size(); ++i)
-    live.allow[i] = abi::Prefix{config.allow[i].address, static_cast<std::uint8_t>(config.allow[i].bits), {}};
+  std::copy(config.allow.begin(), config.allow.end(), live.allow.begin());
   live.udp_answer_bytes_max = config.udp_answer_max;
   live.idle_sleep_us_max = config.idle_sleep_us;
   live.eviction = config.eviction;

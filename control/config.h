@@ -17,6 +17,7 @@ namespace gannet::control {
 struct PortWish {
   Device device;
   Cidr address;              ///< Our address and the length of its subnet.
+  Cidr6 address6;            ///< The same over IPv6; 0 bits: none.
   std::uint32_t queues = 0;  ///< 0: one per worker.
   std::uint32_t mtu = 1500;  ///< Bytes.
   std::uint32_t vlan = 0;    ///< 0: any or none.
@@ -44,7 +45,7 @@ struct Config {
   std::uint32_t tcp_source_max = 0;  ///< 0: no limit.
   std::uint32_t tcp_idle_s = 0;      ///< 0: never.
   std::string sasl_users;            ///< Path; "": everybody may speak.
-  std::vector<Cidr> allow;           ///< Empty: each port's own subnet.
+  std::vector<abi::Prefix> allow;    ///< Empty: each port's own subnets.
   std::uint32_t udp_answer_max = 0;  ///< Bytes; 0: no limit but the item size.
   bool udp_admin = true;
   std::uint32_t udp_rate_per_source = 0;  ///< Datagrams a second, each worker; 0: any number.

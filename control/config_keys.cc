@@ -67,6 +67,30 @@ Verdict read_address(const toml::node& node, Config&, PortWish& port) {
   return {};
 }
 
+/// A lone unicast address of a host: neither a group nor one with an IPv4 address inside, loopback and :: included.
+bool is_host6(const abi::Address& address) {
+  const bool low = std::all_of(address.begin(), address.begin() + 10, [](std::uint8_t byte) { return byte == 0; });
+  return address[0] != 0xff && !(low && (address[10] == 0 || address[10] == 0xff) && address[11] == address[10]);
+}
+
+Verdict read_address6(const toml::node& node, Config&, PortWish& port) {
+  const std::string* text = text_in(node);
+  if (text != nullptr && text->empty()) {
+    port.address6 = {};
+    return {};
+  }
+  const std::optional<Cidr6> cidr = text != nullptr ? parse_cidr6(*text) : std::nullopt;
+  if (!cidr)
+    return {false,
+            text != nullptr && parse_ipv6(*text) ? fmt::format("write \"{}/64\" for a subnet of 64 bits", *text) : ""};
+  if (cidr->bits < 8 || !is_host6(cidr->address)) return kNo();
+  const abi::Prefix prefix{.address = cidr->address, .bits = static_cast<std::uint8_t>(cidr->bits), .reserved = {}};
+  if (cidr->bits < 127 && masked(prefix).address == cidr->address)
+    return {false, "that is the address of the subnet's routers (RFC 4291 section 2.6.1): choose another"};
+  port.address6 = *cidr;
+  return {};
+}
+
 Verdict read_cores(const toml::node& node, Config& config, PortWish&) {
   const toml::array* list = node.as_array();
   if (list == nullptr || list->size() > abi::kWorkersMax) return kNo();
@@ -85,16 +109,19 @@ Verdict read_cores(const toml::node& node, Config& config, PortWish&) {
 Verdict read_allow(const toml::node& node, Config& config, PortWish&) {
   const toml::array* list = node.as_array();
   if (list == nullptr || list->size() > abi::kPrefixesMax) return kNo();
-  std::vector<Cidr> allow;
+  std::vector<abi::Prefix> allow;
   for (const toml::node& element : *list) {
     const std::string* text = text_in(element);
-    const std::optional<Cidr> cidr = text != nullptr ? parse_cidr(*text) : std::nullopt;
-    if (!cidr)
-      return {false, text != nullptr && parse_ipv4(*text) ? fmt::format("write \"{}/32\" for one host", *text) : ""};
-    if ((cidr->address & ~mask_of(cidr->bits)) != 0)
+    const std::optional<abi::Prefix> prefix = text != nullptr ? parse_prefix(*text) : std::nullopt;
+    if (!prefix) {
+      if (text != nullptr && parse_ipv4(*text)) return {false, fmt::format("write \"{}/32\" for one host", *text)};
+      if (text != nullptr && parse_ipv6(*text)) return {false, fmt::format("write \"{}/128\" for one host", *text)};
+      return kNo();
+    }
+    if (masked(*prefix).address != prefix->address)
       return {false, fmt::format("{} has bits beyond its length, write \"{}\"", quoted(*text),
-                                 format_cidr(cidr->address & mask_of(cidr->bits), cidr->bits))};
-    allow.push_back(*cidr);
+                                 format_prefix(masked(*prefix)))};
+    allow.push_back(*prefix);
   }
   config.allow = std::move(allow);
   return {};
@@ -133,7 +160,7 @@ std::string size_or_auto(std::uint64_t bytes) {
 
 std::string show_allow(const Config& config, const PortWish&) {
   std::vector<std::string> texts;
-  for (const Cidr& cidr : config.allow) texts.push_back(quoted(format_cidr(cidr.address, cidr.bits)));
+  for (const abi::Prefix& prefix : config.allow) texts.push_back(quoted(format_prefix(prefix)));
   return fmt::format("[{}]", fmt::join(texts, ", "));
 }
 
@@ -180,6 +207,13 @@ std::vector<KeySpec> make_specs() {
         "The appliance's own address on this port; by default its subnet may send requests."},
        read_address,
        [](CC, CP p) { return quoted(format_cidr(p.address.address, p.address.bits)); }},
+      {{"port.address6", "address/length",
+        "\"\" or an IPv6 host address with its subnet's length 8 to 128, like \"fd77::2/64\"", "\"\"", Apply::kRestart,
+        "The appliance's own IPv6 address on this port, beside the link-local one that follows from its MAC; \"\" is "
+        "no "
+        "IPv6."},
+       read_address6,
+       [](CC, CP p) { return quoted(p.address6.bits == 0 ? "" : format_cidr6(p.address6.address, p.address6.bits)); }},
       {{"port.queues", "number", "0 to 64; 0 is one per worker", "0", Apply::kRestart,
         "Receive and transmit queues to ask the device for; with fewer queues than workers, frames are dispatched in "
         "software."},
@@ -278,8 +312,10 @@ std::vector<KeySpec> make_specs() {
        },
        [](CC c, CP) { return quoted(c.sasl_users); }},
       {{"listen.allow", "list of prefixes",
-        "a list of at most 32 IPv4 prefixes like [\"10.0.0.0/8\"]; [] is each port's own subnet", "[]", Apply::kLive,
-        "Sources that are answered; everybody else is dropped and counted."},
+        "a list of at most 32 prefixes like [\"10.0.0.0/8\", \"fd77::/48\"]; [] is each port's own subnets", "[]",
+        Apply::kLive,
+        "Sources that are answered, of both families; everybody else is dropped and counted. [] also takes IPv6 "
+        "link-local ones."},
        read_allow,
        show_allow},
       {{"listen.udp_answer_max", "size", "0 to \"1MiB\"; 0 is no limit", "\"0\"", Apply::kLive,

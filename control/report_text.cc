@@ -239,18 +239,20 @@ json topo_json(const abi::Shared& shared) {
     constexpr std::array kNames = {"rx_checksum", "tx_ip_checksum", "tx_udp_checksum", "multi_segment", "flow_hash"};
     for (std::size_t bit = 0; bit < kNames.size(); ++bit)
       if ((can >> bit & 1) != 0) capabilities.push_back(kNames[bit]);
-    ports.push_back({{"port", i},
-                     {"device", abi::text_of(port.device)},
-                     {"kind", abi::device_kind_name(wish.kind)},
-                     {"address", format_cidr(wish.address, wish.prefix_bits)},
-                     {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", port.mac[0], port.mac[1],
-                                         port.mac[2], port.mac[3], port.mac[4], port.mac[5])},
-                     {"link_up", port.link_up != 0},
-                     {"mtu", port.mtu.load(std::memory_order_relaxed)},
-                     {"rx_queues", port.rx_queues.load(std::memory_order_relaxed)},
-                     {"tx_queues", port.tx_queues.load(std::memory_order_relaxed)},
-                     {"dispatch_in_software", port.dispatch_in_software != 0},
-                     {"capabilities", capabilities}});
+    ports.push_back(
+        {{"port", i},
+         {"device", abi::text_of(port.device)},
+         {"kind", abi::device_kind_name(wish.kind)},
+         {"address", format_cidr(wish.address, wish.prefix_bits)},
+         {"address6", wish.address6 == abi::Address{} ? "" : format_cidr6(wish.address6, wish.prefix6_bits)},
+         {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", port.mac[0], port.mac[1], port.mac[2],
+                             port.mac[3], port.mac[4], port.mac[5])},
+         {"link_up", port.link_up != 0},
+         {"mtu", port.mtu.load(std::memory_order_relaxed)},
+         {"rx_queues", port.rx_queues.load(std::memory_order_relaxed)},
+         {"tx_queues", port.tx_queues.load(std::memory_order_relaxed)},
+         {"dispatch_in_software", port.dispatch_in_software != 0},
+         {"capabilities", capabilities}});
   }
   for (std::size_t w = 0; w < abi::workers_of(shared); ++w) {
     const abi::WorkerBlock& block = shared.worker[w];
@@ -282,11 +284,13 @@ std::string topo_text(const abi::Shared& shared) {
     std::string can;
     for (const json& name : port["capabilities"])
       can += fmt::format("{}{}", can.empty() ? "" : " ", name.get<std::string>());
-    out += fmt::format("port {}    {} ({}), {}, mac {}, link {}, mtu {}, {} rx and {} tx queues{}; can: {}\n",
+    const std::string address6 = port["address6"].get<std::string>();
+    out += fmt::format("port {}    {} ({}), {}{}{}, mac {}, link {}, mtu {}, {} rx and {} tx queues{}; can: {}\n",
                        port["port"].get<int>(), port["device"].get<std::string>(), port["kind"].get<std::string>(),
-                       port["address"].get<std::string>(), port["mac"].get<std::string>(),
-                       port["link_up"].get<bool>() ? "up" : "down", port["mtu"].get<std::uint64_t>(),
-                       port["rx_queues"].get<std::uint64_t>(), port["tx_queues"].get<std::uint64_t>(),
+                       port["address"].get<std::string>(), address6.empty() ? "" : ", ", address6,
+                       port["mac"].get<std::string>(), port["link_up"].get<bool>() ? "up" : "down",
+                       port["mtu"].get<std::uint64_t>(), port["rx_queues"].get<std::uint64_t>(),
+                       port["tx_queues"].get<std::uint64_t>(),
                        port["dispatch_in_software"].get<bool>() ? ", frames dispatched in software" : "",
                        can.empty() ? "nothing" : can);
   }

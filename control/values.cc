@@ -1,5 +1,6 @@
 #include "control/values.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +10,8 @@
 
 namespace gannet::control {
 namespace {
+
+constexpr std::uint32_t kMappedBits = 96;  ///< In front of an IPv4 address in the sixteen bytes.
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -113,6 +116,56 @@ std::optional<Cidr> parse_cidr(std::string_view text) {
 
 std::string format_cidr(std::uint32_t address, std::uint32_t bits) {
   return fmt::format("{}/{}", format_ipv4(address), bits);
+}
+
+std::optional<abi::Address> parse_ipv6(std::string_view text) {
+  abi::Address address{};
+  if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return std::nullopt;
+  if (inet_pton(AF_INET6, std::string(text).c_str(), address.data()) != 1) return std::nullopt;
+  return address;
+}
+
+std::optional<Cidr6> parse_cidr6(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  const std::optional<abi::Address> address = parse_ipv6(text.substr(0, slash));
+  const std::optional<std::uint64_t> bits = parse_number(text.substr(slash + 1));
+  if (!address || !bits || *bits > 128) return std::nullopt;
+  return Cidr6{*address, static_cast<std::uint32_t>(*bits)};
+}
+
+std::string format_cidr6(const abi::Address& address, std::uint32_t bits) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  return fmt::format("{}/{}", inet_ntop(AF_INET6, address.data(), text.data(), text.size()), bits);
+}
+
+std::optional<abi::Prefix> parse_prefix(std::string_view text) {
+  if (const std::optional<Cidr> cidr = parse_cidr(text)) {
+    abi::Prefix prefix{.address = {}, .bits = static_cast<std::uint8_t>(kMappedBits + cidr->bits), .reserved = {}};
+    prefix.address[10] = prefix.address[11] = 0xff;
+    for (unsigned i = 0; i < 4; ++i) prefix.address[12 + i] = static_cast<std::uint8_t>(cidr->address >> (24 - 8 * i));
+    return prefix;
+  }
+  const std::optional<Cidr6> cidr = parse_cidr6(text);
+  if (!cidr) return std::nullopt;
+  return abi::Prefix{.address = cidr->address, .bits = static_cast<std::uint8_t>(cidr->bits), .reserved = {}};
+}
+
+std::string format_prefix(const abi::Prefix& prefix) {
+  constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (prefix.bits < kMappedBits || !std::equal(kMapped.begin(), kMapped.end(), prefix.address.begin()))
+    return format_cidr6(prefix.address, prefix.bits);
+  std::uint32_t address = 0;
+  for (std::size_t i = kMapped.size(); i < prefix.address.size(); ++i) address = address << 8 | prefix.address[i];
+  return format_cidr(address, prefix.bits - kMappedBits);
+}
+
+abi::Prefix masked(abi::Prefix prefix) {
+  for (std::size_t i = 0; i < prefix.address.size(); ++i) {
+    const std::size_t kept = prefix.bits <= 8 * i ? 0 : std::min<std::size_t>(prefix.bits - 8 * i, 8);
+    prefix.address[i] &= static_cast<std::uint8_t>(0xff00 >> kept);
+  }
+  return prefix;
 }
 
 std::optional<Device> parse_device(std::string_view text) {

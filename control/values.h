@@ -31,6 +31,21 @@ struct Cidr {
   return bits == 0 ? 0 : ~std::uint32_t{0} << (32 - bits);
 }
 
+/// The same over IPv6: an address in network byte order and the length of its prefix, 0..128.
+struct Cidr6 {
+  abi::Address address{};
+  std::uint32_t bits = 0;
+};
+[[nodiscard]] std::optional<abi::Address> parse_ipv6(std::string_view text);
+[[nodiscard]] std::optional<Cidr6> parse_cidr6(std::string_view text);
+[[nodiscard]] std::string format_cidr6(const abi::Address& address, std::uint32_t bits);
+
+/// A prefix of either family as the text says it, host bits kept.
+[[nodiscard]] std::optional<abi::Prefix> parse_prefix(std::string_view text);
+[[nodiscard]] std::string format_prefix(const abi::Prefix& prefix);
+/// The prefix without its host bits.
+[[nodiscard]] abi::Prefix masked(abi::Prefix prefix);
+
 struct Device {
   abi::DeviceKind kind = abi::DeviceKind::kTap;
   std::string argument;  ///< Interface name, socket path or PCI address; "" for the kind's default.

@@ -26,40 +26,6 @@ void write_request(Packet& packet, Mac mac, Ipv4 sender, Ipv4 target, std::uint1
 
 }  // namespace
 
-std::size_t ArpTable::set_of(Ipv4 address) noexcept {
-  return static_cast<std::size_t>(address.value * 0x9e3779b1u >> 26) % kSets;
-}
-
-void ArpTable::learn(Ipv4 address, Mac mac, MonotonicNs now, bool add) noexcept {
-  auto& set = sets_[set_of(address)];
-  Entry* victim = nullptr;
-  for (Entry& entry : set) {
-    if (entry.address == address) {
-      entry.mac = mac;
-      entry.confirmed_ns = now;
-      return;
-    }
-    if (victim == nullptr || entry.confirmed_ns < victim->confirmed_ns) victim = &entry;
-  }
-  if (add) *victim = {address, mac, now};
-}
-
-bool ArpTable::find(Ipv4 address, MonotonicNs now, Mac& out) const noexcept {
-  for (const Entry& entry : sets_[set_of(address)]) {
-    if (entry.address != address || address.is_zero() || now - entry.confirmed_ns >= kNeighbourLifeNs) continue;
-    out = entry.mac;
-    return true;
-  }
-  return false;
-}
-
-std::size_t ArpTable::size(MonotonicNs now) const noexcept {
-  std::size_t count = 0;
-  for (const auto& set : sets_)
-    for (const Entry& entry : set) count += !entry.address.is_zero() && now - entry.confirmed_ns < kNeighbourLifeNs;
-  return count;
-}
-
 std::size_t arp_frame_bytes(bool has_vlan) noexcept {
   return link_bytes(has_vlan) + wire::arp::kBytes;
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "nicpipe/address.h"
+#include "nicpipe/ip_address.h"
 #include "storage/base/bytes.h"
 
 namespace gannet::nicpipe {
@@ -65,6 +66,19 @@ using Sum = std::uint64_t;
                                            std::uint16_t bytes) noexcept {
   return Sum{byte_swap(source.value)} + byte_swap(destination.value) + byte_swap(std::uint16_t{protocol}) +
          byte_swap(bytes);
+}
+
+/// Sum of an IPv6 address' 16 bytes.
+[[nodiscard]] inline Sum sum_address6(const IpAddress& address) noexcept {
+  const std::uint64_t first = byte_swap(address.high), second = byte_swap(address.low);
+  return (first & 0xffff'ffff) + (first >> 32) + (second & 0xffff'ffff) + (second >> 32);
+}
+
+/// The pseudo-header of UDP, TCP and ICMPv6 over IPv6 (RFC 8200 section 8.1). Needs: bytes < 65536, as without
+/// jumbograms they are, so that the 32-bit length adds up to the same.
+[[nodiscard]] inline Sum sum_pseudo_header6(const IpAddress& source, const IpAddress& destination,
+                                            std::uint8_t protocol, std::uint16_t bytes) noexcept {
+  return sum_address6(source) + sum_address6(destination) + byte_swap(std::uint16_t{protocol}) + byte_swap(bytes);
 }
 
 /// The checksum field after one aligned 16-bit word under it changed from `before` to `after` (RFC 1624, equation 3).

@@ -7,6 +7,7 @@
 #include "nicpipe/address.h"
 #include "nicpipe/checksum.h"
 #include "nicpipe/headers.h"
+#include "nicpipe/ip_address.h"
 #include "nicpipe/packet.h"
 #include "storage/base/bytes.h"
 #include "storage/base/must.h"
@@ -54,6 +55,15 @@ inline void write_ipv4(std::byte* ip, Ipv4 source, Ipv4 destination, std::uint8_
   store_be(ip + wire::ipv4::kTtl, second | checksum);
   store_be(ip + wire::ipv4::kSource, source.value);
   store_be(ip + wire::ipv4::kDestination, destination.value);
+}
+
+/// Writes 40 bytes: traffic class and flow label 0.
+inline void write_ipv6(std::byte* ip, const IpAddress& source, const IpAddress& destination, std::uint8_t next_header,
+                       std::uint16_t payload_bytes, std::uint8_t hop_limit) noexcept {
+  store_be(ip,
+           std::uint64_t{6} << 60 | std::uint64_t{payload_bytes} << 16 | std::uint64_t{next_header} << 8 | hop_limit);
+  store_ipv6(ip + wire::ipv6::kSource, source);
+  store_ipv6(ip + wire::ipv6::kDestination, destination);
 }
 
 /// Moves the packet's first byte by `by` (towards the end if positive), keeping the books.

@@ -14,7 +14,7 @@ inline constexpr std::size_t kSource = 6;       ///< 6 bytes, MAC.
 inline constexpr std::size_t kType =
     12;  ///< 2 bytes, one of the types below; under 1536 it is a length (802.3), not served.
 inline constexpr std::size_t kHeaderBytes = 14;
-inline constexpr std::uint16_t kTypeIpv4 = 0x0800, kTypeArp = 0x0806, kTypeVlan = 0x8100;
+inline constexpr std::uint16_t kTypeIpv4 = 0x0800, kTypeArp = 0x0806, kTypeVlan = 0x8100, kTypeIpv6 = 0x86dd;
 }  // namespace ethernet
 
 /// IEEE 802.1Q: type 0x8100 in the Ethernet header, then these four bytes, offsets from the frame's first byte.
@@ -62,6 +62,23 @@ inline constexpr std::uint8_t kVersion4Ihl5 = 0x45, kTtlSent = 64;
 inline constexpr std::uint8_t kProtocolIcmp = 1, kProtocolTcp = 6, kProtocolUdp = 17;
 }  // namespace ipv4
 
+/// RFC 8200.
+namespace ipv6 {
+inline constexpr std::size_t kVersion = 0;        ///< 4 bits: 6; then traffic class 8 bits, flow label 20 bits.
+inline constexpr std::size_t kPayloadLength = 4;  ///< 2 bytes: extension headers included, this header not.
+inline constexpr std::size_t kNextHeader = 6;     ///< 1 byte: what follows, an extension header or a protocol.
+inline constexpr std::size_t kHopLimit = 7;       ///< 1 byte.
+inline constexpr std::size_t kSource = 8;         ///< 16 bytes.
+inline constexpr std::size_t kDestination = 24;   ///< 16 bytes.
+inline constexpr std::size_t kHeaderBytes = 40;
+inline constexpr std::size_t kMtuMin = 1280;  ///< Every link carries this much (section 5).
+inline constexpr std::uint8_t kHopLimitSent = 64;
+inline constexpr std::uint8_t kHopByHop = 0, kProtocolTcp = 6, kProtocolUdp = 17, kRouting = 43, kFragment = 44,
+                              kProtocolIcmp = 58, kDestinationOptions = 60;
+inline constexpr std::size_t kExtensionUnit = 8;  ///< Extension headers are multiples of it.
+inline constexpr std::uint8_t kOptionPad1 = 0;    ///< An option of one byte, without a length.
+}  // namespace ipv6
+
 /// RFC 792.
 namespace icmp {
 inline constexpr std::size_t kType = 0;      ///< 1 byte.
@@ -76,13 +93,37 @@ inline constexpr std::uint8_t kEchoReply = 0, kUnreachable = 3, kEchoRequest = 8
 inline constexpr std::uint8_t kPortUnreachable = 3, kFragmentationNeeded = 4;  ///< Codes of kUnreachable.
 }  // namespace icmp
 
+/// RFC 4443.
+namespace icmp6 {
+inline constexpr std::size_t kType = 0;      ///< 1 byte; under 128 it is an error.
+inline constexpr std::size_t kCode = 1;      ///< 1 byte.
+inline constexpr std::size_t kChecksum = 2;  ///< 2 bytes, over pseudo-header, header and data.
+inline constexpr std::size_t kRest = 4;      ///< 4 bytes: identifier and sequence of an echo, the MTU of "too big".
+inline constexpr std::size_t kHeaderBytes = 8;
+inline constexpr std::uint8_t kUnreachable = 1, kPacketTooBig = 2, kTimeExceeded = 3, kParameterProblem = 4,
+                              kEchoRequest = 128, kEchoReply = 129;
+inline constexpr std::uint8_t kPortUnreachable = 4;  ///< Code of kUnreachable.
+}  // namespace icmp6
+
+/// RFC 4861: ICMPv6 messages 133 to 137.
+namespace ndp {
+inline constexpr std::uint8_t kRouterSolicitation = 133, kSolicitation = 135, kAdvertisement = 136, kRedirect = 137;
+inline constexpr std::size_t kTarget = 8;  ///< 16 bytes: the address asked for or told of.
+inline constexpr std::size_t kOptions = 24;
+inline constexpr std::size_t kOptionUnit = 8;  ///< Options are multiples of it: type 1 byte, length in units 1 byte.
+inline constexpr std::uint8_t kSourceMac = 1, kTargetMac = 2;  ///< Options of one unit: the MAC behind the two bytes.
+inline constexpr std::size_t kBytes = kOptions + kOptionUnit;  ///< Of a message with one of these two.
+inline constexpr std::uint32_t kSolicited = 0x4000'0000, kOverride = 0x2000'0000;  ///< Of icmp6::kRest, as a number.
+inline constexpr std::uint8_t kHopLimit = 255;  ///< Always: no router has passed it on.
+}  // namespace ndp
+
 /// RFC 768.
 namespace udp {
 inline constexpr std::size_t kSourcePort = 0;       ///< 2 bytes.
 inline constexpr std::size_t kDestinationPort = 2;  ///< 2 bytes.
 inline constexpr std::size_t kLength = 4;           ///< 2 bytes: header and payload, 8..65535.
 inline constexpr std::size_t kChecksum =
-    6;  ///< 2 bytes, over pseudo-header, header and payload; 0: the sender made none.
+    6;  ///< 2 bytes, over pseudo-header, header and payload; 0: the sender made none (IPv4 only).
 inline constexpr std::size_t kHeaderBytes = 8;
 }  // namespace udp
 

@@ -5,35 +5,14 @@
 #include "nicpipe/checksum.h"
 #include "nicpipe/frame_write.h"
 #include "nicpipe/headers.h"
+#include "nicpipe/host_inside.h"
 #include "storage/base/must.h"
 
 namespace gannet::nicpipe {
 namespace {
 
-constexpr std::uint64_t kMacMask = 0xffff'ffff'ffff;
 constexpr std::uint32_t kUnreachablesBurst = 20;
 constexpr std::uint32_t kEchoesBurst = 200;
-constexpr std::uint16_t kPrivilegedPorts = 1024;
-
-/// A constant as load_raw gives it.
-constexpr std::uint16_t raw(std::uint16_t value) noexcept {
-  return byte_swap(value);
-}
-
-Verdict drop(Drop reason, Drop& why) noexcept {
-  why = reason;
-  return Verdict::kDrop;
-}
-
-[[nodiscard]] bool has_vlan(const Packet& packet) noexcept {
-  return packet.l2_bytes == wire::vlan::kHeaderBytes;
-}
-
-/// The way back to the sender of a received frame.
-[[nodiscard]] Link link_back(const Packet& packet, Mac own, Mac peer) noexcept {
-  const bool tagged = has_vlan(packet);
-  return {peer, own, tagged ? load_be<std::uint16_t>(packet.data + wire::vlan::kTci) : std::uint16_t{0}, tagged};
-}
 
 /// Cuts the options out: link header and fixed part move up to the IP payload. The header is valid again afterwards.
 [[gnu::cold, gnu::noinline]] void cut_options(Packet& packet) noexcept {
@@ -81,6 +60,12 @@ std::string_view to_text(Drop drop) noexcept {
       return "arp";
     case Drop::kIcmp:
       return "icmp";
+    case Drop::kIp6Header:
+      return "ip6_header";
+    case Drop::kIp6Extension:
+      return "ip6_extension";
+    case Drop::kNdp:
+      return "ndp";
   }
   return "?";
 }
@@ -95,6 +80,10 @@ std::string_view to_text(Verdict verdict) noexcept {
       return "arp_learned";
     case Verdict::kArpReply:
       return "arp_reply";
+    case Verdict::kNdpLearned:
+      return "ndp_learned";
+    case Verdict::kNdpReply:
+      return "ndp_reply";
     case Verdict::kEchoReply:
       return "echo_reply";
     case Verdict::kUnreachable:
@@ -127,17 +116,24 @@ Host::Host(const HostConfig& config)
     subnet_first_ = {config.address.value & subnet_.mask()};
     subnet_last_ = {config.address.value | ~subnet_.mask()};
   }
+  if (has6()) start6();
   allow({});
 }
 
-void Host::allow(std::span<const Ipv4Prefix> prefixes) noexcept {
+void Host::allow(std::span<const IpPrefix> prefixes) noexcept {
   MUST_LE(prefixes.size(), kAllowedPrefixesMax);
-  allowed_count_ = 0;
-  for (const Ipv4Prefix& prefix : prefixes) {
-    MUST_LE(prefix.bits, 32);
-    allowed_[allowed_count_++] = {prefix.mask(), prefix.address.value & prefix.mask()};
+  const std::array own{IpPrefix(subnet_), subnet6_, kLinkLocal};
+  if (prefixes.empty()) prefixes = std::span(own).first(has6() ? 3 : 1);
+  allowed_count_ = allowed6_count_ = 0;
+  for (const IpPrefix& prefix : prefixes) {
+    MUST_LE(prefix.bits, 128);
+    if (prefix.is_v4()) {
+      const auto mask = static_cast<std::uint32_t>(prefix.mask().low);
+      allowed_[allowed_count_++] = {mask, prefix.address.v4().value & mask};
+    } else {
+      allowed6_[allowed6_count_++] = prefix;
+    }
   }
-  if (prefixes.empty()) allowed_[allowed_count_++] = {subnet_.mask(), subnet_.address.value & subnet_.mask()};
 }
 
 inline bool Host::is_allowed(Ipv4 source) const noexcept {
@@ -171,12 +167,17 @@ Verdict Host::receive(Packet& packet, Now now, Drop& why) noexcept {
   packet.l2_bytes = static_cast<std::uint16_t>(l2_bytes);
   const std::uint64_t destination_mac = load_raw<std::uint64_t>(frame) & kMacMask;
   if (destination_mac != mac_raw_) [[unlikely]] {
-    if (destination_mac != kMacMask || type != raw(wire::ethernet::kTypeArp)) return drop(Drop::kNotOurs, why);
+    const bool is_group = type == raw(wire::ethernet::kTypeArp)    ? destination_mac == kMacMask
+                          : type == raw(wire::ethernet::kTypeIpv6) ? is_our_group_mac(destination_mac)
+                                                                   : false;
+    if (!is_group) return drop(Drop::kNotOurs, why);
   }
   if ((frame[wire::ethernet::kSource] & std::byte{1}) != std::byte{0}) [[unlikely]]
     return drop(Drop::kSourceRefused, why);
   if (type != raw(wire::ethernet::kTypeIpv4)) [[unlikely]] {
-    return type == raw(wire::ethernet::kTypeArp) ? receive_arp(packet, now, why) : drop(Drop::kEthertype, why);
+    if (type == raw(wire::ethernet::kTypeArp)) return receive_arp(packet, now, why);
+    return type == raw(wire::ethernet::kTypeIpv6) && has6() ? receive_ip6(packet, now, why)
+                                                            : drop(Drop::kEthertype, why);
   }
 
   // IPv4.
@@ -248,8 +249,8 @@ Verdict Host::receive(Packet& packet, Now now, Drop& why) noexcept {
 }
 
 void Host::write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes) const noexcept {
-  MUST_LE(wire::ipv4::kHeaderBytes + wire::udp::kHeaderBytes + payload_bytes + packet.tail_bytes,
-          std::size_t{config_.mtu});
+  const std::size_t ip_bytes = flow.own.is_v4() ? wire::ipv4::kHeaderBytes : wire::ipv6::kHeaderBytes;
+  MUST_LE(ip_bytes + wire::udp::kHeaderBytes + payload_bytes + packet.tail_bytes, std::size_t{config_.mtu});
   nicpipe::write_udp(packet, flow, payload_bytes, config_.capabilities);
 }
 

@@ -41,7 +41,7 @@ struct alignas(64) Packet {
   std::uint16_t flags = 0;      ///< PacketFlag.
   std::uint32_t flow_hash = 0;  ///< Of the 4-tuple; valid with kRxFlowHash or after software dispatch.
   std::uint16_t l2_bytes = 0;   ///< Ethernet header with VLAN tag; set by whoever parsed or wrote the headers.
-  std::uint16_t l3_bytes = 0;   ///< IP header with options.
+  std::uint16_t l3_bytes = 0;   ///< IP header with options; in frames of ours 20 for IPv4, 40 for IPv6.
   MonotonicNs received_ns = 0;  ///< When rx_burst returned it.
   std::uint16_t cursor =
       0;  ///< For the application: where in the payload work goes on, when a packet travels between workers.

@@ -40,8 +40,8 @@ class Wire {
  public:
   Wire(std::uint64_t items, bool offloads)
       : numbers_(items), offloads_(offloads), memory_(std::make_unique<Buffer[]>(kBurst)) {
-    flow_.peer = {0x0a4d0001};
-    flow_.own = {0x0a4d0002};
+    flow_.peer = nicpipe::Ipv4{0x0a4d0001};
+    flow_.own = nicpipe::Ipv4{0x0a4d0002};
     flow_.peer_port = 40000;
     flow_.own_port = 11211;
     flow_.peer_mac = {{2, 0, 10, 77, 0, 1}};

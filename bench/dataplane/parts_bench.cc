@@ -91,7 +91,7 @@ void BM_Answer(benchmark::State& state) {
 
   nicpipe::UdpFlow to_us;
   to_us.peer = host.address;
-  to_us.own = {0x0a4d0001};
+  to_us.own = nicpipe::Ipv4{0x0a4d0001};
   to_us.peer_port = 11211;
   to_us.own_port = 40000;
   to_us.peer_mac = host.mac;

@@ -4,6 +4,7 @@
 //   BM_Receive         Host::receive of a UDP frame; software 1: our checksums, 0: the device vouches
 //   BM_WriteUdp        write_udp of an answer of that many payload bytes
 //   BM_ReceiveAnswer   both, in place, as the appliance does it; the answer is checked once
+//                      ... each over IPv4, and over IPv6 with six 1
 //   BM_Dispatch        the software rule from frame to worker
 #include <benchmark/benchmark.h>
 
@@ -36,6 +37,7 @@ nicpipe::HostConfig config(bool software) {
   nicpipe::HostConfig config;
   config.address = test::ipv4("10.77.0.2");
   config.mac = test::mac_of(config.address);
+  config.address6 = test::ip("fd77::2");
   config.udp_ports = 3;
   config.capabilities.tx_ip_checksum = config.capabilities.tx_udp_checksum = !software;
   return config;
@@ -44,11 +46,15 @@ nicpipe::HostConfig config(bool software) {
 /// A burst of requests of 32 peers, made ready again and again as rx_burst would.
 class Burst {
  public:
-  Burst(std::size_t payload_bytes, bool software) : memory_(kBurst * kRoom), flags_(flags_of(software)) {
+  Burst(std::size_t payload_bytes, bool software, bool six = false)
+      : memory_(kBurst * kRoom), flags_(flags_of(software)) {
     const std::vector<std::byte> payload(payload_bytes, std::byte{0x5a});
     for (std::size_t i = 0; i < kBurst; ++i) {
+      const std::string port = std::to_string(4000 + i);
       const test::Frame frame =
-          test::udp("10.77.0.1:" + std::to_string(4000 + i), "10.77.0.2:11211").payload(Bytes(payload));
+          test::udp(six ? "[fd77::1]:" + port : "10.77.0.1:" + port, six ? "[fd77::2]:11211" : "10.77.0.2:11211")
+              .to_mac(test::mac_of(test::ipv4("10.77.0.2")))
+              .payload(Bytes(payload));
       bytes_ = frame.size();
       std::copy(frame.begin(), frame.end(), memory_.data() + i * kRoom + kHeadroom);
     }
@@ -92,7 +98,7 @@ BENCHMARK(BM_Checksum)->Arg(20)->Arg(64)->Arg(128)->Arg(512)->Arg(1480)->Arg(819
 void BM_Receive(benchmark::State& state) {
   const bool software = state.range(1) != 0;
   Host host(config(software));
-  Burst burst(static_cast<std::size_t>(state.range(0)), software);
+  Burst burst(static_cast<std::size_t>(state.range(0)), software, state.range(2) != 0);
   nicpipe::Drop why{};
   for (auto _ : state) {
     burst.refill();
@@ -102,14 +108,14 @@ void BM_Receive(benchmark::State& state) {
   require(udp_payload(burst.packets[0]).size() == static_cast<std::size_t>(state.range(0)), "payload");
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBurst));
 }
-BENCHMARK(BM_Receive)->ArgsProduct({{64, 100, 1400}, {0, 1}})->ArgNames({"payload", "software"});
+BENCHMARK(BM_Receive)->ArgsProduct({{64, 100, 1400}, {0, 1}, {0, 1}})->ArgNames({"payload", "software", "six"});
 
 void BM_WriteUdp(benchmark::State& state) {
   const bool software = state.range(1) != 0;
   const Host host(config(software));
-  Burst burst(static_cast<std::size_t>(state.range(0)), software);
+  Burst burst(static_cast<std::size_t>(state.range(0)), software, state.range(2) != 0);
   burst.packets[0].l2_bytes = 14;
-  burst.packets[0].l3_bytes = 20;
+  burst.packets[0].l3_bytes = state.range(2) != 0 ? 40 : 20;
   const nicpipe::UdpFlow flow = udp_flow(burst.packets[0]);
   for (auto _ : state) {
     burst.refill();
@@ -118,13 +124,13 @@ void BM_WriteUdp(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBurst));
 }
-BENCHMARK(BM_WriteUdp)->ArgsProduct({{64, 100, 1400}, {0, 1}})->ArgNames({"payload", "software"});
+BENCHMARK(BM_WriteUdp)->ArgsProduct({{64, 100, 1400}, {0, 1}, {0, 1}})->ArgNames({"payload", "software", "six"});
 
 void BM_ReceiveAnswer(benchmark::State& state) {
   const bool software = state.range(1) != 0;
   const auto bytes = static_cast<std::uint16_t>(state.range(0));
   Host host(config(software));
-  Burst burst(bytes, software);
+  Burst burst(bytes, software, state.range(2) != 0);
   nicpipe::Drop why{};
   // The answer turns the request round; here it is turned round once more, so that the next round finds a request
   // again.
@@ -144,7 +150,7 @@ void BM_ReceiveAnswer(benchmark::State& state) {
   if (software) require(test::fault_of({last.data, last.bytes}).empty(), "an answer is malformed");
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBurst));
 }
-BENCHMARK(BM_ReceiveAnswer)->ArgsProduct({{64, 100, 1400}, {0, 1}})->ArgNames({"payload", "software"});
+BENCHMARK(BM_ReceiveAnswer)->ArgsProduct({{64, 100, 1400}, {0, 1}, {0, 1}})->ArgNames({"payload", "software", "six"});
 
 void BM_Dispatch(benchmark::State& state) {
   std::array<std::byte, nicpipe::kFlowKeyBytes> key;

@@ -17,25 +17,31 @@
   X(tx_bytes, "bytes", "of those frames")                                                                           \
   X(tx_refused, "frames", "dropped because the device's transmit queue stayed full")                                \
   X(drop_runt, "frames", "dropped: shorter than the headers they announce")                                         \
-  X(drop_not_ours, "frames", "dropped: other MAC, VLAN or IP address, or broadcast/multicast that is not ARP")      \
-  X(drop_ethertype, "frames", "dropped: neither IPv4 nor ARP")                                                      \
+  X(drop_not_ours, "frames", "dropped: other MAC, VLAN or IP address, or a group that is not asked for neighbours") \
+  X(drop_ethertype, "frames", "dropped: none of ARP, IPv4 and, where there is an address, IPv6")                    \
   X(drop_ip_header, "frames", "dropped: IPv4 version, header length, total length or source address is impossible") \
   X(drop_ip_checksum, "frames", "dropped: IPv4 header checksum is wrong")                                           \
-  X(drop_ip_fragment, "frames", "dropped: IPv4 fragment; requests must fit one frame")                              \
+  X(drop_ip_fragment, "frames", "dropped: IPv4 or IPv6 fragment; requests must fit one frame")                      \
   X(drop_ip_protocol, "frames", "dropped: an IP protocol that is not served")                                       \
   X(drop_udp_header, "frames", "dropped: UDP length is impossible")                                                 \
-  X(drop_udp_checksum, "frames", "dropped: UDP checksum is wrong")                                                  \
+  X(drop_udp_checksum, "frames", "dropped: UDP checksum is wrong, or missing over IPv6")                            \
   X(drop_udp_port, "frames", "dropped: UDP port that is not served, and the rate limit forbade an ICMP answer")     \
   X(drop_source_refused, "frames", "dropped: source outside listen.allow, a port below 1024, or a group MAC")       \
   X(drop_source_rate, "frames", "dropped: the source sends more than listen.udp_rate_per_source")                   \
   X(drop_arp, "frames", "dropped: malformed ARP, or not for our address")                                           \
   X(drop_icmp, "frames", "dropped: ICMP that is no echo request, is malformed, or exceeds the rate limit")          \
+  X(drop_ip6_header, "frames", "dropped: IPv6 version, payload length or source address is impossible")             \
+  X(drop_ip6_extension, "frames",                                                                                   \
+    "dropped: IPv6 routing header, or options that are malformed, too long or forbid us")                           \
+  X(drop_ndp, "frames", "dropped: malformed neighbour discovery, not for our address, or router discovery")         \
   X(drop_multi_buffer, "frames", "dropped: the device spread the frame over several buffers")                       \
   X(drop_no_buffer, "frames", "answers dropped: no free packet buffer")                                             \
   X(drop_handover_full, "requests", "dropped: the ring to the owning worker was full")                              \
   X(drop_device, "frames", "dropped by the device itself (missed, errors, no mbuf); counted on worker 0")           \
   X(arp_replies, "frames", "ARP requests answered")                                                                 \
   X(arp_learned, "frames", "ARP replies to us, taken into the neighbour table")                                     \
+  X(ndp_replies, "frames", "IPv6 neighbour solicitations answered")                                                 \
+  X(ndp_learned, "frames", "IPv6 neighbour advertisements to us, taken into the neighbour table")                   \
   X(icmp_echoes, "frames", "ICMP echo requests answered")                                                           \
   X(icmp_unreachables, "frames", "ICMP port-unreachable messages sent")                                             \
   /* memcache over UDP. */                                                                                          \

@@ -23,7 +23,7 @@
 namespace gannet::abi {
 
 inline constexpr std::uint64_t kSharedMagic = 0x54454e4e4147'0001;  // "GANNET", layout family 1.
-inline constexpr std::uint32_t kAbiVersion = 5;
+inline constexpr std::uint32_t kAbiVersion = 6;
 inline constexpr std::size_t kWorkersMax = 64;
 inline constexpr std::size_t kPortsMax = 4;
 inline constexpr std::size_t kPrefixesMax = 32;
@@ -34,13 +34,16 @@ using Text = std::array<char, kTextMax>;
 /// The same for whole sentences.
 using Sentence = std::array<char, 2 * kTextMax>;
 
-/// An IPv4 prefix; address in host byte order, host bits zero.
+/// An address of either family in network byte order: IPv6 as it is, IPv4 in the last four bytes behind ::ffff:0:0/96.
+using Address = std::array<std::uint8_t, 16>;
+
+/// A prefix of either family, host bits zero.
 struct Prefix {
-  std::uint32_t address = 0;
-  std::uint8_t bits = 0;  ///< 0..32
-  std::uint8_t reserved[3] = {};
+  Address address{};
+  std::uint8_t bits = 0;  ///< 0..128 of all sixteen bytes: an IPv4 /24 is 120.
+  std::uint8_t reserved[7] = {};
 };
-static_assert(sizeof(Prefix) == 8);
+static_assert(sizeof(Prefix) == 24);
 
 /// Changes with every name, order or place in the lists of counters.h, so that two builds never misread each other's
 /// figures even if somebody forgot to bump kAbiVersion. FNV-1a, 32 bits.
@@ -85,6 +88,8 @@ struct PortConfig {
   std::uint32_t prefix_bits = 24;
   std::uint32_t mtu = 1500;
   std::uint32_t vlan = 0;  ///< 0: untagged and any tag alike; else only this tag.
+  Address address6{};      ///< Our IPv6 address; all zeros: none, IPv6 is not spoken.
+  std::uint32_t prefix6_bits = 64;
 };
 
 /// What gannetd needs to start. Read once; a change needs a restart of gannetd.
@@ -113,7 +118,7 @@ struct StartConfig {
 
 /// What may change while serving. No hidden padding: it travels as 64-bit words.
 struct LiveConfig {
-  std::uint32_t prefixes = 0;  ///< Sources that are answered; 0: each port's own subnet.
+  std::uint32_t prefixes = 0;  ///< Sources that are answered; 0: each port's own subnets.
   std::uint32_t udp_answer_bytes_max =
       0;  ///< Largest value answered over UDP; larger gets 0x03. 0: no limit but the item size.
   std::array<Prefix, kPrefixesMax> allow{};

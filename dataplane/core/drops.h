@@ -35,6 +35,12 @@ namespace gannet::dataplane {
       return counters.drop_udp_port;
     case kArp:
       return counters.drop_arp;
+    case kIp6Header:
+      return counters.drop_ip6_header;
+    case kIp6Extension:
+      return counters.drop_ip6_extension;
+    case kNdp:
+      return counters.drop_ndp;
     case kIcmp:
       break;
   }

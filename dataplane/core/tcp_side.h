@@ -69,6 +69,7 @@ struct TcpSide {
     nicpipe::tcp::Interface& interface = config.interfaces[i];
     interface.mac = ports[i].mac;
     interface.address = ports[i].address;
+    interface.address6 = ports[i].address6;
     interface.mtu = ports[i].mtu;
     interface.capabilities = ports[i].capabilities;
   }

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <array>
+#include <span>
 
 #include "control/abi/config_slot.h"
 #include "dataplane/core/drops.h"
 #include "dataplane/core/udp_message.h"
 #include "dataplane/core/worker.h"
+#include "nicpipe/ip_address.h"
 #include "storage/base/must.h"
 #include "storage/base/prefetch.h"
 #include "storage/store.h"
@@ -57,10 +59,11 @@ BasicWorker<S>::BasicWorker(WorkerGroup& group, S& shard, const WorkerOptions& o
     const nicpipe::Dispatch* dispatch = p < options.dispatch.size() ? options.dispatch[p] : nullptr;
     nicpipe::HostConfig config = options.ports[p];
     config.tcp = options.tcp.port != 0;
-    ports_.push_back(Port{.host = nicpipe::Host(config),
-                          .dispatch = dispatch,
-                          .chunk_bytes = chunk_bytes(nicpipe::udp_payload_bytes_max(config.mtu)),
-                          .multi_segment = config.capabilities.multi_segment});
+    ports_.push_back(
+        Port{.host = nicpipe::Host(config),
+             .dispatch = dispatch,
+             .chunk_bytes = chunk_bytes(nicpipe::udp_payload_bytes_max(config.mtu, !config.address6.is_zero())),
+             .multi_segment = config.capabilities.multi_segment});
     MUST_GT(ports_.back().chunk_bytes, kAnswerHeadBytesMax);
     if (dispatch != nullptr && workers_ > 1) dispatches_ = true;
   }
@@ -133,10 +136,12 @@ template <class S>
 void BasicWorker<S>::adopt_config() noexcept {
   if (!abi::adopt_config(group_.shared().config, live_generation_, live_)) [[likely]]
     return;
-  std::array<nicpipe::Ipv4Prefix, nicpipe::kAllowedPrefixesMax> allowed;
+  std::array<nicpipe::IpPrefix, nicpipe::kAllowedPrefixesMax> allowed;
   const std::uint32_t prefixes = std::min<std::uint32_t>(live_.prefixes, std::min(abi::kPrefixesMax, allowed.size()));
   for (std::uint32_t i = 0; i < prefixes; ++i) {
-    allowed[i] = {.address = {live_.allow[i].address}, .bits = std::min<std::uint8_t>(live_.allow[i].bits, 32)};
+    const abi::Prefix& prefix = live_.allow[i];
+    allowed[i] = {nicpipe::load_ipv6(std::as_bytes(std::span(prefix.address)).data()),
+                  std::min<std::uint8_t>(prefix.bits, 128)};
   }
   udp_rules_ = udp_rules_of(live_);
   for (Port& port : ports_) {
@@ -185,6 +190,9 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
     case Verdict::kArpReply:
       abi::bump(counters_.arp_replies);
       return out_.send(packet);
+    case Verdict::kNdpReply:
+      abi::bump(counters_.ndp_replies);
+      return out_.send(packet);
     case Verdict::kEchoReply:
       abi::bump(counters_.icmp_echoes);
       return out_.send(packet);
@@ -196,6 +204,9 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
       break;
     case Verdict::kArpLearned:
       abi::bump(counters_.arp_learned);
+      break;
+    case Verdict::kNdpLearned:
+      abi::bump(counters_.ndp_learned);
       break;
     case Verdict::kTcp:
     case Verdict::kTcpError:

@@ -199,13 +199,19 @@ Ending Appliance::Inside::open_ports() {
             port->register_memory(items.arena.bytes().data(), items.arena.bytes().size(), items.arena.page_bytes());
         !outcome.ok())
       warn(std::move(outcome.error));
+    const nicpipe::HostConfig host = host_config(start, index, *port);
+    const bool has6 = !host.address6.is_zero();
+    if (has6 && !port->accept_groups(nicpipe::group_macs_of(host.mac, host.address6)) &&
+        start.port[index].kind == abi::DeviceKind::kPci)
+      warn(port->device() + ": the device passes on no multicast: neighbours will not find " +
+           nicpipe::to_text(host.address6) + "; give them its MAC by hand");
     const bool software = port->dispatch_in_software() && start.workers > 1;
     dispatch.push_back(
         software ? std::make_unique<nicpipe::Dispatch>(nicpipe::Dispatch{
                        .hash = nicpipe::FlowHash(flow_key), .workers = start.workers, .udp_port_first = start.udp_port})
                  : nullptr);
-    steered =
-        (index == 0 || steered) && start.workers > 1 && port->steer_udp(static_cast<std::uint16_t>(start.udp_port + 1));
+    steered = (index == 0 || steered) && start.workers > 1 &&
+              port->steer_udp(static_cast<std::uint16_t>(start.udp_port + 1), has6);
     link_was_up.push_back(port->link_up());
     signals.announcements[index].store(link_was_up.back() ? 1 : 0, std::memory_order_release);
     log(LogLevel::kInfo, "port open", {{"port", std::to_string(index)}, {"is", port->describe()}});
@@ -273,7 +279,7 @@ void Appliance::Inside::run_worker(std::uint32_t index) {
     options.dispatch.push_back(dispatch[port].get());
     endpoints.push_back(&ports[port]->endpoint(static_cast<std::uint16_t>(index)));
     const nicpipe::HostConfig& host = options.ports.back();
-    if (index == 0) announcements.push_back({host.mac, host.address, host.vlan});
+    if (index == 0) announcements.push_back({host.mac, host.address, host.address6, host.vlan});
   }
   workers[index] = std::make_unique<Worker>(*group, shard, options);
 

@@ -2,8 +2,10 @@
 
 #include <array>
 #include <charconv>
+#include <span>
 
 #include "control/abi/reader.h"
+#include "nicpipe/ip_address.h"
 
 namespace gannet::dataplane {
 namespace {
@@ -123,7 +125,7 @@ class Parser {
       take_number<std::uint32_t>(option, 0, 10'000, o.live.idle_sleep_us_max);
     } else if (option == "--allow") {
       take_parsed(option, "10.0.0.0/8", [&](std::string_view text) { return take_prefix(text); });
-    } else if (option == "--address" || option == "--mtu" || option == "--queues") {
+    } else if (option == "--address" || option == "--address6" || option == "--mtu" || option == "--queues") {
       take_of_port(option);
     } else {
       fail("The option " + std::string(option) + " is unknown: see gannetd --help.");
@@ -151,6 +153,8 @@ class Parser {
     abi::PortConfig& port = start.port[start.ports - 1];
     if (option == "--mtu") return take_number<std::uint32_t>(option, 576, 9000, port.mtu);
     if (option == "--queues") return take_number<std::uint32_t>(option, 1, 64, port.queues);
+    if (option == "--address6")
+      return take_parsed(option, "fd77::2/64", [&](std::string_view text) { return take_address6(text, port); });
     take_parsed(option, "10.77.0.2/24",
                 [&](std::string_view text) { return parse_address(text, port.address, port.prefix_bits); });
   }
@@ -167,14 +171,23 @@ class Parser {
     return worker > 0;
   }
 
+  [[nodiscard]] static bool take_address6(std::string_view text, abi::PortConfig& port) {
+    nicpipe::IpPrefix prefix;
+    if (!nicpipe::parse(text, prefix) || !prefix.address.is_unicast6() || prefix.bits == 0) return false;
+    nicpipe::store_ipv6(std::as_writable_bytes(std::span(port.address6)).data(), prefix.address);
+    port.prefix6_bits = prefix.bits;
+    return true;
+  }
+
   [[nodiscard]] bool take_prefix(std::string_view text) {
     abi::LiveConfig& live = out_.options.live;
-    std::uint32_t address = 0, bits = 0;
-    if (live.prefixes == abi::kPrefixesMax || !parse_address(text, address, bits)) return false;
-    const std::uint32_t mask = bits == 0 ? 0 : ~std::uint32_t{0} << (32 - bits);
+    nicpipe::IpPrefix wanted;
+    if (live.prefixes == abi::kPrefixesMax || !nicpipe::parse(text, wanted)) return false;
+    const nicpipe::IpAddress mask = wanted.mask();
     abi::Prefix& prefix = live.allow[live.prefixes++];
-    prefix.address = address & mask;
-    prefix.bits = static_cast<std::uint8_t>(bits);
+    nicpipe::store_ipv6(std::as_writable_bytes(std::span(prefix.address)).data(),
+                        {wanted.address.high & mask.high, wanted.address.low & mask.low});
+    prefix.bits = wanted.bits;
     return true;
   }
 
@@ -282,7 +295,7 @@ const char* usage() noexcept {
 
 DEVICE: tap, tap:NAME, af_packet:IF, af_xdp:IF, vhost:PATH, memif:PATH, ring, or a PCI address. May be repeated; each is followed by
   --address A.B.C.D/N   our address on it            --mtu N      576..9000, default 1500
-  --queues N            default: one a worker
+  --queues N            default: one a worker        --address6 PREFIX  our IPv6 address, like fd77::2/64
 With --dev or --plan:
   --workers N           1..64, default 1             --cores LIST   a CPU per worker, -1 for the planner's choice
   --memory SIZE         of all items, default 256M   --page SIZE    4KiB, 2MiB (default) or 1GiB

@@ -1,10 +1,12 @@
 #include "dataplane/program/ports.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 
 #include "control/abi/reader.h"
 #include "dataplane/core/limits.h"
+#include "nicpipe/ip_address.h"
 
 namespace gannet::dataplane {
 namespace {
@@ -78,6 +80,8 @@ nicpipe::HostConfig host_config(const abi::StartConfig& start, std::uint32_t por
   host.mac = mac_of(config, open);
   host.address = {config.address};
   host.prefix_bits = static_cast<std::uint8_t>(config.prefix_bits);
+  host.address6 = nicpipe::load_ipv6(std::as_bytes(std::span(config.address6)).data());
+  host.prefix6_bits = static_cast<std::uint8_t>(config.prefix6_bits);
   host.mtu = open.capabilities().mtu;
   host.vlan = static_cast<std::uint16_t>(config.vlan);
   host.capabilities = open.capabilities();

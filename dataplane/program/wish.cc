@@ -1,8 +1,10 @@
 #include "dataplane/program/wish.h"
 
 #include <algorithm>
+#include <span>
 
 #include "control/abi/reader.h"
+#include "nicpipe/ip_address.h"
 
 namespace gannet::dataplane {
 
@@ -39,8 +41,12 @@ std::string judge_start(const abi::StartConfig& start) {
       return name + " has no unicast address: write for example address = \"10.77.0.2/24\".";
     if (config.prefix_bits < 1 || config.prefix_bits > 32)
       return name + " has a prefix length out of 1..32: write for example address = \"10.77.0.2/24\".";
-    if (config.mtu < 576 || config.mtu > 9000)
-      return name + " has mtu " + std::to_string(config.mtu) + ": choose 576..9000.";
+    const nicpipe::IpAddress address6 = nicpipe::load_ipv6(std::as_bytes(std::span(config.address6)).data());
+    const bool has6 = !address6.is_zero();
+    if (has6 && (!address6.is_unicast6() || config.prefix6_bits < 1 || config.prefix6_bits > 128))
+      return name + " has no unicast IPv6 address: write for example address6 = \"fd77::2/64\", or leave it out.";
+    if (config.mtu < (has6 ? 1280 : 576) || config.mtu > 9000)
+      return name + " has mtu " + std::to_string(config.mtu) + ": choose " + (has6 ? "1280" : "576") + "..9000.";
     if (config.vlan > 4094) return name + " has vlan " + std::to_string(config.vlan) + ": choose 0..4094.";
   }
   if (start.udp_port < 1 || start.udp_port + start.workers > 65'535)

@@ -18,6 +18,8 @@
 #include "nicpipe/address.h"
 #include "nicpipe/arp_table.h"
 #include "nicpipe/endpoint.h"
+#include "nicpipe/ip_address.h"
+#include "nicpipe/ndp.h"
 #include "storage/base/clock.h"
 
 namespace gannet::dataplane {
@@ -42,10 +44,11 @@ struct alignas(128) LoopReport {
   std::atomic<bool> serving{false}, drained{false}, halted{false};
 };
 
-/// Our address on one port, to be told to everybody there.
+/// Our addresses on one port, to be told to everybody there.
 struct Announcement {
   nicpipe::Mac mac;
   nicpipe::Ipv4 address;
+  nicpipe::IpAddress address6;  ///< Zero: no IPv6. The link-local address is told beside it.
   std::uint16_t vlan = 0;
 };
 
@@ -222,13 +225,26 @@ class WorkerLoop {
     p_.block.gauges.buffers_total.store(total, std::memory_order_relaxed);
   }
 
-  /// Best effort: who misses it asks by ARP.
+  /// Best effort: who misses it asks by ARP or neighbour discovery.
   void announce(std::size_t port) noexcept {
     const Announcement& what = p_.announcements[port];
+    announce(port, [&what](nicpipe::Packet& packet) {
+      nicpipe::write_gratuitous_arp(packet, what.mac, what.address, what.vlan);
+    });
+    if (what.address6.is_zero()) return;
+    for (const nicpipe::IpAddress& address : {what.address6, nicpipe::link_local_of(what.mac)}) {
+      announce(port, [&what, &address](nicpipe::Packet& packet) {
+        nicpipe::write_neighbour_announcement(packet, what.mac, address, what.vlan);
+      });
+    }
+  }
+
+  template <class Write>
+  void announce(std::size_t port, Write write) noexcept {
     E& endpoint = *p_.endpoints[port];
     std::array<nicpipe::Packet, 1> packet;
     if (endpoint.alloc(packet) == 0) return;
-    nicpipe::write_gratuitous_arp(packet[0], what.mac, what.address, what.vlan);
+    write(packet[0]);
     packet[0].port = static_cast<std::uint8_t>(port);
     if (endpoint.tx_burst(packet) == 0) endpoint.free(packet);
   }

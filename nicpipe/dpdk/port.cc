@@ -117,34 +117,48 @@ DeviceCounters Port::counters() const noexcept {
   return sum;
 }
 
-bool Port::steer_udp(std::uint16_t first_port) {
-  Inside& in = *in_;
-  // Virtual devices either cannot or, like tap, would do it by traffic-control rules in the kernel: no gain.
-  if (in.options.kind != DeviceKind::kPci || in.queues < in.options.workers || in.steered) return in.steered;
-  const std::uint16_t ethdev = in.ethdevs.front();
-  for (std::uint16_t worker = 0; worker < in.options.workers; ++worker) {
+bool Port::Inside::steer(rte_flow_item_type ip, std::uint16_t first_port) {
+  for (std::uint16_t worker = 0; worker < options.workers; ++worker) {
     rte_flow_attr attributes{};
     attributes.ingress = 1;
     rte_flow_item_udp wanted{}, mask{};
     wanted.hdr.dst_port = rte_cpu_to_be_16(static_cast<std::uint16_t>(first_port + worker));
     mask.hdr.dst_port = 0xffff;
     const rte_flow_item pattern[] = {{RTE_FLOW_ITEM_TYPE_ETH, nullptr, nullptr, nullptr},
-                                     {RTE_FLOW_ITEM_TYPE_IPV4, nullptr, nullptr, nullptr},
+                                     {ip, nullptr, nullptr, nullptr},
                                      {RTE_FLOW_ITEM_TYPE_UDP, &wanted, nullptr, &mask},
                                      {RTE_FLOW_ITEM_TYPE_END, nullptr, nullptr, nullptr}};
     const rte_flow_action_queue queue{worker};
     const rte_flow_action actions[] = {{RTE_FLOW_ACTION_TYPE_QUEUE, &queue}, {RTE_FLOW_ACTION_TYPE_END, nullptr}};
     rte_flow_error error{};
-    rte_flow* rule = rte_flow_create(ethdev, &attributes, pattern, actions, &error);
-    if (rule == nullptr) {
-      for (rte_flow* made : in.rules) (void)rte_flow_destroy(ethdev, made, &error);
-      in.rules.clear();
-      return false;
-    }
-    in.rules.push_back(rule);
+    rte_flow* rule = rte_flow_create(ethdevs.front(), &attributes, pattern, actions, &error);
+    if (rule == nullptr) return false;
+    rules.push_back(rule);
   }
-  in.steered = true;
   return true;
+}
+
+bool Port::steer_udp(std::uint16_t first_port, bool ipv6) {
+  Inside& in = *in_;
+  // Virtual devices either cannot or, like tap, would do it by traffic-control rules in the kernel: no gain.
+  if (in.options.kind != DeviceKind::kPci || in.queues < in.options.workers || in.steered) return in.steered;
+  in.steered =
+      in.steer(RTE_FLOW_ITEM_TYPE_IPV4, first_port) && (!ipv6 || in.steer(RTE_FLOW_ITEM_TYPE_IPV6, first_port));
+  if (!in.steered) {
+    rte_flow_error error{};
+    for (rte_flow* made : in.rules) (void)rte_flow_destroy(in.ethdevs.front(), made, &error);
+    in.rules.clear();
+  }
+  return in.steered;
+}
+
+bool Port::accept_groups(std::span<const Mac> groups) {
+  std::vector<rte_ether_addr> list(groups.size());
+  for (std::size_t i = 0; i < groups.size(); ++i) std::ranges::copy(groups[i].bytes, list[i].addr_bytes);
+  return std::ranges::all_of(in_->ethdevs, [&list](std::uint16_t ethdev) {
+    return rte_eth_dev_set_mc_addr_list(ethdev, list.data(), static_cast<std::uint32_t>(list.size())) == 0 ||
+           rte_eth_allmulticast_enable(ethdev) == 0;
+  });
 }
 
 Outcome Port::register_memory(std::byte* at, std::size_t bytes, std::size_t page_bytes) {

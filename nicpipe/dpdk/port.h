@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "nicpipe/address.h"
 #include "nicpipe/dpdk/eal.h"
 #include "nicpipe/dpdk/endpoint.h"
 #include "nicpipe/endpoint.h"
@@ -89,9 +91,14 @@ class Port {
   bool link_up() noexcept;
   [[nodiscard]] DeviceCounters counters() const noexcept;
 
-  /// Has the device bring UDP destination port first_port + k to the queue of worker k, for every worker. All or
-  /// nothing. Gives whether it does; false changes nothing.
-  bool steer_udp(std::uint16_t first_port);
+  /// Has the device bring UDP destination port first_port + k to the queue of worker k, for every worker; with `ipv6`
+  /// over both families. All or nothing. Gives whether it does; false changes nothing.
+  bool steer_udp(std::uint16_t first_port, bool ipv6 = false);
+
+  /// Has the device pass on frames to these multicast MACs (those of neighbour discovery), or to all where it cannot
+  /// choose. False: it does neither. That means nothing on tap and socket devices, which filter nothing; a kernel
+  /// interface under af_packet or af_xdp keeps its own filter.
+  bool accept_groups(std::span<const Mac> groups);
 
   /// Makes memory that is not DPDK's (the item arena) known to DPDK and the device, so that a tail may point there.
   /// Needs: page-aligned, alive until close(). Devices without DMA need nothing and get kOk. On failure multi_segment

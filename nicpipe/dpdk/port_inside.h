@@ -61,6 +61,8 @@ struct Port::Inside {
   void make_endpoints();
   void watch_events();
 
+  bool steer(rte_flow_item_type ip, std::uint16_t first_port);  ///< One rule a worker; those made stay in `rules`.
+
   // The way back; port.cc.
   void remove_device(std::uint16_t ethdev);
   std::uint64_t close();

@@ -181,7 +181,8 @@ Outcome Port::Inside::start_device(std::uint16_t ethdev, std::uint16_t queue_cou
   if (options.kind == DeviceKind::kPci) {
     conf.rxmode.mtu = capabilities.mtu;
     // UDP by name: a device's default RSS often hashes addresses alone. What it cannot do is masked, not demanded.
-    const std::uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+    const std::uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_TCP |
+                                 RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_UDP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
     conf.rx_adv_conf.rss_conf.rss_hf = wanted & info.flow_type_rss_offloads;
     if (queue_count > 1 && conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     if (queue_count > 1 && (conf.rx_adv_conf.rss_conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV4_UDP) == 0) {

@@ -22,8 +22,8 @@ std::unique_ptr<Shared> fresh_shared() {
 }  // namespace
 
 // Two releases of Gannet meet in this file. A change here means: bump kAbiVersion, then pin the new figures.
-TEST_CASE("the layout of the shared file is the one of ABI version 5", "[control][abi]") {
-  REQUIRE(kAbiVersion == 5);
+TEST_CASE("the layout of the shared file is the one of ABI version 6", "[control][abi]") {
+  REQUIRE(kAbiVersion == 6);
   REQUIRE(sizeof(SharedHeader) == 592);
   REQUIRE(offsetof(SharedHeader, version) == 8);
   REQUIRE(offsetof(SharedHeader, bytes) == 12);
@@ -32,26 +32,28 @@ TEST_CASE("the layout of the shared file is the one of ABI version 5", "[control
   REQUIRE(offsetof(SharedHeader, boot_id) == 40);
   REQUIRE(offsetof(SharedHeader, name) == 80);
   REQUIRE(offsetof(SharedHeader, http_address) == 464);
-  REQUIRE(sizeof(PortConfig) == 152);
+  REQUIRE(sizeof(PortConfig) == 172);
   REQUIRE(offsetof(PortConfig, device) == 8);
   REQUIRE(offsetof(PortConfig, address) == 136);
   REQUIRE(offsetof(PortConfig, vlan) == 148);
-  REQUIRE(sizeof(StartConfig) == 1072);
+  REQUIRE(offsetof(PortConfig, address6) == 152);
+  REQUIRE(sizeof(Prefix) == 24);
+  REQUIRE(sizeof(StartConfig) == 1152);
   REQUIRE(offsetof(StartConfig, cores) == 8);
   REQUIRE(offsetof(StartConfig, port) == 264);
-  REQUIRE(offsetof(StartConfig, memory_bytes) == 872);
-  REQUIRE(offsetof(StartConfig, udp_port) == 896);
-  REQUIRE(offsetof(StartConfig, allow_remote) == 900);
-  REQUIRE(offsetof(StartConfig, memory_id) == 912);
-  REQUIRE(offsetof(StartConfig, memory_starts) == 920);
-  REQUIRE(offsetof(StartConfig, tcp_connections_max) == 928);
-  REQUIRE(offsetof(StartConfig, sasl_users) == 944);
-  REQUIRE(sizeof(LiveConfig) == 344);
+  REQUIRE(offsetof(StartConfig, memory_bytes) == 952);
+  REQUIRE(offsetof(StartConfig, udp_port) == 976);
+  REQUIRE(offsetof(StartConfig, allow_remote) == 980);
+  REQUIRE(offsetof(StartConfig, memory_id) == 992);
+  REQUIRE(offsetof(StartConfig, memory_starts) == 1000);
+  REQUIRE(offsetof(StartConfig, tcp_connections_max) == 1008);
+  REQUIRE(offsetof(StartConfig, sasl_users) == 1024);
+  REQUIRE(sizeof(LiveConfig) == 856);
   REQUIRE(offsetof(LiveConfig, allow) == 8);
-  REQUIRE(offsetof(LiveConfig, idle_sleep_us_max) == 264);
-  REQUIRE(offsetof(LiveConfig, udp_rate_per_source) == 276);
-  REQUIRE(offsetof(LiveConfig, reserved) == 280);
-  REQUIRE(sizeof(ConfigSlot) == 384);
+  REQUIRE(offsetof(LiveConfig, idle_sleep_us_max) == 776);
+  REQUIRE(offsetof(LiveConfig, udp_rate_per_source) == 788);
+  REQUIRE(offsetof(LiveConfig, reserved) == 792);
+  REQUIRE(sizeof(ConfigSlot) == 896);
   REQUIRE(sizeof(ControlStatus) == 128);
   REQUIRE(sizeof(DataplaneStatus) == 2048);
   REQUIRE(sizeof(DataplaneStatus::Port) == 168);
@@ -63,8 +65,8 @@ TEST_CASE("the layout of the shared file is the one of ABI version 5", "[control
   REQUIRE(sizeof(Latency) == 8704);
   REQUIRE(offsetof(Shared, start) == 640);
   REQUIRE(offsetof(Shared, config) == 1792);
-  REQUIRE(offsetof(Shared, control) == 2560);
-  REQUIRE(offsetof(Shared, dataplane) == 2688);
+  REQUIRE(offsetof(Shared, control) == 3584);
+  REQUIRE(offsetof(Shared, dataplane) == 3712);
   REQUIRE(offsetof(Shared, worker) == 8192);
 }
 
@@ -170,12 +172,12 @@ TEST_CASE("a worker adopts each configuration once and keeps what it has when no
   REQUIRE(live.eviction == 77);
   LiveConfig wanted;
   wanted.prefixes = 1;
-  wanted.allow[0] = Prefix{0x0a4d0000, 24, {}};
+  wanted.allow[0] = Prefix{{0xfd, 0x77}, 24, {}};
   wanted.idle_sleep_us_max = 50;
   REQUIRE(publish_config(slots, wanted) == 1);
   REQUIRE(adopt_config(slots, generation, live));
   REQUIRE(generation == 1);
-  REQUIRE(live.allow[0].address == 0x0a4d0000);
+  REQUIRE(live.allow[0].address == Address{0xfd, 0x77});
   REQUIRE(live.allow[0].bits == 24);
   REQUIRE(live.idle_sleep_us_max == 50);
   REQUIRE_FALSE(adopt_config(slots, generation, live));
@@ -220,7 +222,8 @@ TEST_CASE("readers never see half of one configuration and half of another", "[c
     ++reading;
     while (!done.load(std::memory_order_relaxed) || newest_generation(slots) != generation) {
       if (!adopt_config(slots, generation, live)) continue;
-      if (live.reserved[7] != live.prefixes || live.allow[31].address != live.prefixes || generation != live.prefixes)
+      if (live.reserved[7] != live.prefixes || live.allow[31].address[15] != static_cast<std::uint8_t>(live.prefixes) ||
+          generation != live.prefixes)
         ++torn;
     }
     return torn;
@@ -232,7 +235,7 @@ TEST_CASE("readers never see half of one configuration and half of another", "[c
   for (std::uint32_t i = 1; i <= kPublished; ++i) {
     LiveConfig config;
     config.prefixes = i;
-    for (Prefix& prefix : config.allow) prefix.address = i;
+    for (Prefix& prefix : config.allow) prefix.address.fill(static_cast<std::uint8_t>(i));
     for (std::uint64_t& word : config.reserved) word = i;
     publish_config(slots, config);
   }

@@ -69,6 +69,18 @@ TEST_CASE("addresses are dotted IPv4 and nothing else", "[control][config]") {
   REQUIRE(mask_of(0) == 0);
   REQUIRE(mask_of(24) == 0xffffff00u);
   REQUIRE(mask_of(32) == 0xffffffffu);
+  for (const char* good : {"fd77::2/64", "::/0", "2001:db8::/32", "10.0.0.0/8", "0.0.0.0/0", "10.77.0.7/32"}) {
+    INFO(good);
+    REQUIRE(parse_prefix(good).has_value());
+    REQUIRE(format_prefix(*parse_prefix(good)) == good);
+  }
+  for (const char* bad : {"fd77::2", "fd77::/129", "fd77::/", "fd77:::/64", "fd77::%eth0/64", "/64", "10.0.0.0/33"}) {
+    INFO(bad);
+    REQUIRE_FALSE(parse_prefix(bad).has_value());
+  }
+  REQUIRE(parse_prefix("10.0.0.0/8")->bits == 104);
+  REQUIRE(format_prefix(masked(*parse_prefix("fd77:1:2:3:ffff::1/66"))) == "fd77:1:2:3:c000::/66");
+  REQUIRE(format_prefix(masked(*parse_prefix("10.1.2.3/15"))) == "10.0.0.0/15");
   REQUIRE(parse_host_port("127.0.0.1:9411")->port == 9411);
   for (const char* bad : {"127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "localhost:80", ":80"})
     REQUIRE_FALSE(parse_host_port(bad).has_value());
@@ -114,6 +126,7 @@ name = "rack-7"
 [[port]]
 device = "0000:3b:00.0"
 address = "10.1.2.3/20"
+address6 = "fd77::2/48"
 queues = 4
 mtu = 9000
 vlan = 12
@@ -133,7 +146,7 @@ eviction = "fifo"
 allow_remote = true
 [listen]
 udp = 11311
-allow = ["10.0.0.0/8", "192.168.1.7/32"]
+allow = ["10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32"]
 udp_answer_max = "64KiB"
 udp_admin = false
 udp_rate_per_source = 25000
@@ -159,6 +172,9 @@ start_limit_s = 600
   REQUIRE(abi::text_of(start.port[0].device) == "0000:3b:00.0");
   REQUIRE(start.port[0].address == 0x0a010203u);
   REQUIRE(start.port[0].prefix_bits == 20);
+  REQUIRE(start.port[0].address6 == abi::Address{0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2});
+  REQUIRE(start.port[0].prefix6_bits == 48);
+  REQUIRE(start.port[1].address6 == abi::Address{});
   REQUIRE(start.port[0].queues == 4);
   REQUIRE(start.port[0].mtu == 9000);
   REQUIRE(start.port[0].vlan == 12);
@@ -170,9 +186,11 @@ start_limit_s = 600
   REQUIRE(start.udp_port == 11311);
   REQUIRE(start.memory_id == 7);  // The supervisor's, not the file's.
   const abi::LiveConfig live = make_live(read.config);
-  REQUIRE(live.prefixes == 2);
-  REQUIRE(live.allow[1].address == 0xc0a80107u);
-  REQUIRE(live.allow[1].bits == 32);
+  REQUIRE(live.prefixes == 3);
+  REQUIRE(live.allow[1].address == abi::Address{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 1, 7});
+  REQUIRE(live.allow[1].bits == 128);
+  REQUIRE(live.allow[2].address == abi::Address{0x20, 0x01, 0x0d, 0xb8});
+  REQUIRE(live.allow[2].bits == 32);
   REQUIRE(live.udp_answer_bytes_max == 64u << 10);
   REQUIRE(live.eviction == 1);
   REQUIRE(live.udp_admin == 0);
@@ -237,13 +255,21 @@ TEST_CASE("every bad value is answered with file, line, key, value and what is a
       {"[listen]\nudp = 0", "g.toml:5: listen.udp = 0 is not allowed; it must be 1 to 65535 less workers.count"},
       {"[listen]\nudp = 65535", "g.toml:5: listen.udp = 65535 is not allowed; with 1 workers it must be 1 to 65534"},
       {"[listen]\nallow = \"10.0.0.0/8\"",
-       "g.toml:5: listen.allow = \"10.0.0.0/8\" is not allowed; it must be a list of at most 32 IPv4 prefixes like "
-       "[\"10.0.0.0/8\"]; [] is each port's own "
-       "subnet"},
+       "g.toml:5: listen.allow = \"10.0.0.0/8\" is not allowed; it must be a list of at most 32 prefixes like "
+       "[\"10.0.0.0/8\", \"fd77::/48\"]; [] is each port's own "
+       "subnets"},
       {"[listen]\nallow = [\"10.0.0.1/8\"]",
-       "g.toml:5: listen.allow = [ '10.0.0.1/8' ] is not allowed; it must be a list of at most 32 IPv4 prefixes like "
-       "[\"10.0.0.0/8\"]; [] is each port's own "
-       "subnet; \"10.0.0.1/8\" has bits beyond its length, write \"10.0.0.0/8\""},
+       "g.toml:5: listen.allow = [ '10.0.0.1/8' ] is not allowed; it must be a list of at most 32 prefixes like "
+       "[\"10.0.0.0/8\", \"fd77::/48\"]; [] is each port's own "
+       "subnets; \"10.0.0.1/8\" has bits beyond its length, write \"10.0.0.0/8\""},
+      {"[listen]\nallow = [\"fd77::1/64\"]",
+       "g.toml:5: listen.allow = [ 'fd77::1/64' ] is not allowed; it must be a list of at most 32 prefixes like "
+       "[\"10.0.0.0/8\", \"fd77::/48\"]; [] is each port's own "
+       "subnets; \"fd77::1/64\" has bits beyond its length, write \"fd77::/64\""},
+      {"[listen]\nallow = [\"fd77::1\"]",
+       "g.toml:5: listen.allow = [ 'fd77::1' ] is not allowed; it must be a list of at most 32 prefixes like "
+       "[\"10.0.0.0/8\", \"fd77::/48\"]; [] is each port's own "
+       "subnets; write \"fd77::1/128\" for one host"},
       {"[listen]\nudp_admin = 1", "g.toml:5: listen.udp_admin = 1 is not allowed; it must be true or false"},
       {"[control]\nhttp = \"9411\"",
        "g.toml:5: control.http = \"9411\" is not allowed; it must be \"off\" or an IPv4 address and port like "
@@ -288,6 +314,28 @@ TEST_CASE("a faulty port is named by its place and line", "[control][config]") {
     five +=
         "[[port]]\ndevice = \"tap:t" + std::to_string(i) + "\"\naddress = \"10.7" + std::to_string(i) + ".0.2/24\"\n";
   REQUIRE(whole_fault(five) == "g.toml:13: there are 5 [[port]]; at most 4 are allowed");
+}
+
+TEST_CASE("an IPv6 address of a port is one that a host may have", "[control][config]") {
+  const auto told = [](const std::string& value) { return fault("address6 = \"" + value + "\"\n"); };
+  const std::string rule =
+      " is not allowed; it must be \"\" or an IPv6 host address with its subnet's length 8 to 128, like \"fd77::2/64\"";
+  for (const char* bad : {"fd77::2/7", "fd77::2/129", "ff02::1/64", "::/64", "::1/128", "::ffff:10.77.0.2/120",
+                          "::7/64", "10.77.0.2/24", "fd77:::2/64"})
+    REQUIRE(told(bad) == "g.toml:4: port[0].address6 = \"" + std::string(bad) + "\"" + rule);
+  REQUIRE(told("fd77::2") ==
+          "g.toml:4: port[0].address6 = \"fd77::2\"" + rule + "; write \"fd77::2/64\" for a subnet of 64 bits");
+  REQUIRE(told("fd77::/64").find("the subnet's routers") != std::string::npos);
+  for (const char* right : {"fd77::2/64", "fe80::2/10", "fd77::/128", "fd77::/127", "::1:0:0:1/8"}) {
+    INFO(right);
+    REQUIRE(good("address6 = \"" + std::string(right) + "\"\n").ports[0].address6.bits != 0);
+  }
+  REQUIRE(good("address6 = \"\"\n").ports[0].address6.bits == 0);
+  REQUIRE(fault("address6 = \"fd77::2/64\"\nmtu = 1279\n") ==
+          "g.toml:5: port[0].mtu = 1279 is not allowed; with address6 it must be at least 1280 (RFC 8200 section 5)");
+  REQUIRE(whole_fault("[[port]]\ndevice = \"tap:a\"\naddress = \"10.1.0.2/24\"\naddress6 = \"fd77::2/64\"\n"
+                      "[[port]]\ndevice = \"tap:b\"\naddress = \"10.2.0.2/24\"\naddress6 = \"fd77:0::2/48\"\n") ==
+          "g.toml:8: port[1].address6 = \"fd77::2/48\" is not allowed; port[0] has that address already");
 }
 
 TEST_CASE("an unknown name is answered with the nearest known one", "[control][config]") {
@@ -345,6 +393,7 @@ TEST_CASE("what is valid but perhaps not meant is a warning", "[control][config]
           std::string::npos);
   REQUIRE(good("[memory]\npage = \"4KiB\"").warnings.size() == 1);
   REQUIRE(good("[listen]\nallow = [\"0.0.0.0/0\"]").warnings.size() == 1);
+  REQUIRE(good("[listen]\nallow = [\"::/0\", \"fd77::/64\"]").warnings.size() == 1);
 }
 
 TEST_CASE("a change is told with what it takes to bring it into force", "[control][config]") {
@@ -367,15 +416,16 @@ TEST_CASE("a change is told with what it takes to bring it into force", "[contro
       "[[port]]\ndevice = \"ring\"\naddress = \"10.78.0.2/24\"\n[workers]\nidle_sleep_us = 5\n[memory]\nsize = "
       "\"64MiB\"\n");
   const std::vector<Change> added = diff_config(before, two);
-  REQUIRE(added.size() == 5);
+  REQUIRE(added.size() == 6);
   REQUIRE(added[0].key == "port[1].device");
   REQUIRE(added[0].from.empty());
-  REQUIRE(diff_config(two, before).size() == 5);
+  REQUIRE(diff_config(two, before).size() == 6);
 }
 
 TEST_CASE("the shown configuration, written as a file, is the same configuration", "[control][config]") {
   const Config config = good(
-      "vlan = 7\n[workers]\ncount = 2\ncores = [4, 5]\n[listen]\nallow = [\"10.0.0.0/8\"]\n[memory]\nsegment = "
+      "vlan = 7\naddress6 = \"fd77::2/64\"\n[workers]\ncount = 2\ncores = [4, 5]\n[listen]\n"
+      "allow = [\"10.0.0.0/8\", \"fd77::/48\"]\n[memory]\nsegment = "
       "\"1MiB\"\n");
   std::ostringstream file;
   std::string section;

@@ -11,7 +11,7 @@
 namespace gannet::test {
 
 std::string payload_of(const Frame& frame) {
-  return std::string(as_text(Bytes(frame).subspan(42)));
+  return std::string(as_text(Bytes(frame).subspan(frame[12] == std::byte{0x86} ? 62 : 42)));
 }
 
 Appliance::Appliance(const Options& options)
@@ -43,6 +43,7 @@ Appliance::Appliance(const Options& options)
     nicpipe::HostConfig host;
     host.address = ipv4(kAddress);
     host.mac = mac_of(host.address);
+    if (options.ip6) host.address6 = ip(kAddress6);
     host.mtu = options.mtu;
     host.capabilities.multi_segment = options.multi_segment;
     host.udp_ports = static_cast<std::uint16_t>(1 + options.workers);
@@ -151,12 +152,15 @@ std::vector<Frame> Appliance::sent() {
 }
 
 std::vector<std::string> Appliance::exchange(std::string_view payload, const Client& client) {
-  deliver(udp(client.address, std::string(kAddress) + ":11211").payload(payload).frame(), client.at);
+  const bool six = client.address.starts_with('[');
+  const std::string us = six ? "[" + std::string(kAddress6) + "]:11211" : std::string(kAddress) + ":11211";
+  const nicpipe::Mac our_mac = mac_of(ipv4(kAddress));
+  deliver(udp(client.address, us).to_mac(our_mac).payload(payload).frame(), client.at);
   settle();
   std::vector<std::string> payloads;
   for (const Frame& frame : sent()) {
     payloads.push_back(payload_of(frame));
-    const Frame expected = udp(std::string(kAddress) + ":11211", client.address).payload(payloads.back());
+    const Frame expected = udp(us, client.address).from_mac(our_mac).payload(payloads.back());
     if (describe(frame) != describe(expected))
       throw std::runtime_error("an answer's headers are not the request's turned round");
   }

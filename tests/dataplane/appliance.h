@@ -30,10 +30,11 @@ struct ApplianceOptions {
   std::uint32_t queues = 0;  ///< Receive queues; 0: one a worker. Fewer: software dispatch.
   UnixSeconds now = 1'800'000'000;
   bool tcp = false;  ///< On port 11211.
+  bool ip6 = false;  ///< At Appliance::kAddress6 as well.
   const dataplane::SaslUsers* users = nullptr;
 };
 
-/// A client is an "address:port". Its frames come in at the queue of `at`.
+/// A client is an "address:port", or "[address]:port" over IPv6. Its frames come in at the queue of `at`.
 struct Client {
   std::string address = "10.77.0.1:40000";
   std::uint32_t at = 0;
@@ -42,7 +43,7 @@ struct Client {
 class Appliance {
  public:
   using Options = ApplianceOptions;
-  static constexpr std::string_view kAddress = "10.77.0.2";
+  static constexpr std::string_view kAddress = "10.77.0.2", kAddress6 = "fd77::2";
 
   explicit Appliance(const Options& options = {});
   ~Appliance();  ///< Drains and closes; aborts the program when a buffer or a pin is missing.

@@ -331,7 +331,7 @@ TEST_CASE("a source outside the allowed prefixes gets nothing, and a new list is
   REQUIRE(appliance.ask(noop(), stranger).empty());
   gannet::abi::LiveConfig live;
   live.prefixes = 1;
-  live.allow[0] = {.address = 0xc0000200, .bits = 24};
+  live.allow[0] = {.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 0}, .bits = 96 + 24};
   appliance.configure(live);
   REQUIRE(appliance.ask(noop(), stranger).size() == 1);
   REQUIRE(appliance.ask(noop()).empty());

@@ -13,16 +13,20 @@ constexpr std::uint32_t kTurnsMax = 300'000;
 
 nicpipe::HostConfig host_of(std::string_view address) {
   nicpipe::HostConfig host;
-  host.address = ipv4(address);
-  host.mac = mac_of(host.address);
+  host.address = ipv4("10.77.0.1");
+  host.mac = mac_of(ip(address));
+  if (ip(address).is_v4())
+    host.address = ipv4(address);
+  else
+    host.address6 = ip(address);
   host.tcp = true;
   return host;
 }
 
 nicpipe::tcp::Config config_of(std::string_view address) {
   nicpipe::tcp::Config config;
-  config.interfaces[0].address = ipv4(address);
-  config.interfaces[0].mac = mac_of(ipv4(address));
+  (ip(address).is_v4() ? config.interfaces[0].address : config.interfaces[0].address6) = ip(address);
+  config.interfaces[0].mac = mac_of(ip(address));
   config.connections_max = 64;
   config.send_blocks = 2048;
   config.delayed_ack_ns = 10'000;  // The clock of these tests goes a microsecond a turn.
@@ -95,8 +99,9 @@ void TcpClient::take_events() {
 
 TcpClient::ConnectionId TcpClient::connect(std::uint16_t own_port) {
   turn();  // The engine gets empty packets.
-  const nicpipe::Ipv4 peer = ipv4(Appliance::kAddress);
-  const ConnectionId id = engine_->connect(0, own_port, peer, 11211, mac_of(peer), now_, sink_);
+  const nicpipe::IpAddress peer = ip(host_.has6() ? Appliance::kAddress6 : Appliance::kAddress);
+  const nicpipe::Mac peer_mac = mac_of(ipv4(Appliance::kAddress));
+  const ConnectionId id = engine_->connect(0, own_port, peer, 11211, peer_mac, now_, sink_);
   what_[id.slot] = 0;
   for (std::uint32_t turns = 0; (what_[id.slot] & nicpipe::tcp::kOpened) == 0; ++turns) {
     if (turns == kTurnsMax || (what_[id.slot] & nicpipe::tcp::kClosed) != 0)

@@ -14,8 +14,8 @@
 
 namespace gannet::test {
 
-/// Needs ApplianceOptions::tcp. All connections of one client lie on the appliance's queue `at`, where their frames
-/// come in.
+/// Needs ApplianceOptions::tcp, and ip6 for an `address` of that kind. All connections of one client lie on the
+/// appliance's queue `at`, where their frames come in.
 class TcpClient {
  public:
   using ConnectionId = nicpipe::tcp::ConnectionId;

@@ -5,6 +5,7 @@
 # peer_queues=N   queues the peer of a socket device uses (default: workers)
 # expect=WORDS    figures of the echo's last line that must not be 0, comma separated
 # zero=WORDS      figures that must be 0
+# family=6        everything over IPv6
 # offload=no      the echo keeps to software; peer_offload=no: the peer does
 # Exit 77 and a line "SKIPPED: reason" where the machine lacks something.
 set -uo pipefail
@@ -14,10 +15,10 @@ tests=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tools/netns
 . "$tests/../../tools/netns"
 
-kind=tap workers=1 queues=0 mtu=1500 pages=small peer_queues='' expect='' zero='' offload=yes peer_offload=yes
+kind=tap workers=1 queues=0 mtu=1500 pages=small peer_queues='' expect='' zero='' offload=yes peer_offload=yes family=4
 for word in "$@"; do
   case "$word" in
-    kind=* | workers=* | queues=* | mtu=* | pages=* | peer_queues=* | expect=* | zero=* | offload=* | peer_offload=*) declare "$word" ;;
+    kind=* | workers=* | queues=* | mtu=* | pages=* | peer_queues=* | expect=* | zero=* | offload=* | peer_offload=* | family=*) declare "$word" ;;
     *) echo "bad option: $word" && exit 2 ;;
   esac
 done
@@ -51,8 +52,10 @@ device_up "$kind" "$ns" "$device" 10.77.0.1/24 "$workers" "$mtu" || { fault "dev
 options=(mtu="$mtu")
 [ "$pages" = huge ] || options+=(no-huge)
 echo_options=(kind="$kind" device="$device" workers="$workers" queues="$queues" address=10.77.0.2 tails "${options[@]}")
+[ "$family" = 4 ] || echo_options+=(address6=fd77::2)
 [ "$offload" = yes ] || echo_options+=(no-offload)
 peer_options=("${options[@]}")
+[ "$family" = 4 ] || peer_options+=(address6=fd77::1 peer6=fd77::2)
 [ "$peer_offload" = yes ] || peer_options+=(no-offload)
 # exec: the pid is the echo's own, so that nothing else is ever signalled.
 (exec ip netns exec "$ns" "$bin/echo_port" "${echo_options[@]}") >"$scratch/out" 2>"$scratch/err" &
@@ -77,10 +80,15 @@ case "$kind" in
     ;;
   *)
     device_join "$kind" "$ns" "$device" 10.77.0.1/24 "$mtu" || fault "device_join"
-    netns_run "$ns" python3 "$tests/echo_client.py" 10.77.0.2 --largest $((mtu - 28)) --ports $((workers + 1)) || fault "the client"
+    target=10.77.0.2 headers=28
+    if [ "$family" = 6 ]; then
+      device_join6 "$kind" "$ns" "$device" fd77::1/64 || skip "this kernel has no IPv6"
+      target=fd77::2 headers=48
+    fi
+    netns_run "$ns" python3 "$tests/echo_client.py" "$target" --largest $((mtu - headers)) --ports $((workers + 1)) || fault "the client"
     if [ "$kind" = tap ]; then
       own=$(ip -n "$ns" -o link show dev "$device" | sed -n 's/.*link.ether \([^ ]*\).*/\1/p')
-      ip -n "$ns" neigh show 10.77.0.2 | grep -q "lladdr ${own:-none}" && fault "both ends of the tap have the address $own"
+      ip -n "$ns" neigh show "$target" | grep -q "lladdr ${own:-none}" && fault "both ends of the tap have the address $own"
     fi
     ;;
 esac

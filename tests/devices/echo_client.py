@@ -19,9 +19,13 @@ def sizes_of(rng, count, largest):
     return (edges + [rng.randint(1, largest) for _ in range(count)])[:count]
 
 
+def udp_socket(target):
+    return socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM)
+
+
 def wait_until_answered(target, deadline):
     """The first datagram waits for ARP and for the device to be really up."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with udp_socket(target) as probe:
         probe.settimeout(0.2)
         while time.monotonic() < deadline:
             try:
@@ -37,7 +41,7 @@ class Flow:
     """One socket with one datagram under way."""
 
     def __init__(self, target):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = udp_socket(target)
         self.socket.connect(target)
         self.expected, self.tries, self.sent_at = None, 0, 0.0
 

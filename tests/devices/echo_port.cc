@@ -33,6 +33,7 @@ nicpipe::HostConfig host_config(const DeviceOptions& options, nicpipe::dpdk::Por
   nicpipe::HostConfig config;
   config.mac.bytes = port.mac();
   config.address = options.address;
+  config.address6 = options.address6;
   config.capabilities = port.endpoint(worker).capabilities();
   config.mtu = config.capabilities.mtu;
   config.udp_port_first = kPort;
@@ -61,11 +62,15 @@ struct Worker {
         return;
       }
       case nicpipe::Verdict::kArpReply:
+      case nicpipe::Verdict::kNdpReply:
       case nicpipe::Verdict::kEchoReply:
       case nicpipe::Verdict::kUnreachable:
         out.push_back(packet);
         return;
       case nicpipe::Verdict::kArpLearned:
+      case nicpipe::Verdict::kNdpLearned:
+      case nicpipe::Verdict::kTcp:
+      case nicpipe::Verdict::kTcpError:
       case nicpipe::Verdict::kDrop:
         endpoint.free({&packet, 1});
         return;

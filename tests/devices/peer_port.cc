@@ -45,11 +45,17 @@ class Peer {
         asked = mono_ns();
         Packet packet;
         if (port_.endpoint(0).alloc({&packet, 1}) == 0) return false;
-        nicpipe::write_arp_request(packet, host_.config().mac, options_.address, options_.peer, 0);
+        if (six())
+          nicpipe::write_neighbour_solicitation(packet, host_.config().mac, options_.address6, options_.peer6, 0);
+        else
+          nicpipe::write_arp_request(packet, host_.config().mac, options_.address, options_.peer, 0);
         if (port_.endpoint(0).tx_burst({&packet, 1}) == 0) port_.endpoint(0).free({&packet, 1});
       }
       receive();
-      (void)host_.neighbours().find(options_.peer, mono_ns(), echo_mac_);
+      if (six())
+        (void)host_.neighbours6().find(options_.peer6, mono_ns(), echo_mac_);
+      else
+        (void)host_.neighbours().find(options_.peer, mono_ns(), echo_mac_);
     }
     return !echo_mac_.is_zero();
   }
@@ -70,10 +76,13 @@ class Peer {
   }
 
  private:
+  [[nodiscard]] bool six() const { return !options_.peer6.is_zero(); }
+
   nicpipe::HostConfig host_config() const {
     nicpipe::HostConfig config;
     config.mac.bytes = port_.mac();
     config.address = options_.address;
+    config.address6 = options_.address6;
     config.capabilities = port_.capabilities();
     config.mtu = config.capabilities.mtu;
     config.udp_port_first = kFirstPort;
@@ -105,8 +114,8 @@ class Peer {
     store_be(question.payload.data(), number);
     question.port = static_cast<std::uint16_t>(kFirstPort + number % kFlows);
     question.sent_ns = mono_ns();
-    const nicpipe::UdpFlow flow{.peer = options_.peer,
-                                .own = options_.address,
+    const nicpipe::UdpFlow flow{.peer = six() ? options_.peer6 : options_.peer,
+                                .own = six() ? options_.address6 : options_.address,
                                 .peer_port = kEchoPort,
                                 .own_port = question.port,
                                 .peer_mac = echo_mac_,
@@ -173,7 +182,7 @@ int main(int count, char** words) {
   if (!testing::open(options, eal, port)) return 2;
   testing::Peer peer(options, *port);
   if (!peer.find_echo()) {
-    std::fprintf(stderr, "no answer to ARP over %s\n", port->describe().c_str());
+    std::fprintf(stderr, "no answer to ARP or neighbour discovery over %s\n", port->describe().c_str());
     return 1;
   }
   peer.run();

@@ -13,6 +13,7 @@
 #include "nicpipe/address.h"
 #include "nicpipe/dpdk/eal.h"
 #include "nicpipe/dpdk/port.h"
+#include "nicpipe/ip_address.h"
 
 namespace gannet::testing {
 
@@ -20,9 +21,10 @@ struct DeviceOptions {
   nicpipe::dpdk::PortOptions port;
   nicpipe::dpdk::EalOptions eal;
   nicpipe::Ipv4 address, peer;
-  bool tails = false;          ///< Answer from segments where the payload is large enough.
-  bool open_only = false;      ///< Open the port, close it, end.
-  std::uint32_t count = 1000;  ///< Datagrams the peer sends.
+  nicpipe::IpAddress address6, peer6;  ///< Zero: no IPv6. With peer6 the peer speaks nothing else.
+  bool tails = false;                  ///< Answer from segments where the payload is large enough.
+  bool open_only = false;              ///< Open the port, close it, end.
+  std::uint32_t count = 1000;          ///< Datagrams the peer sends.
 };
 
 /// "tap", "af_packet" ... as the drivers are called in KindTraits. False: no such kind.
@@ -63,8 +65,12 @@ inline bool parse_options(int count, char** words, DeviceOptions& out) {
       out.port.rx_slots = out.port.tx_slots = static_cast<std::uint16_t>(number);
     } else if (name == "address") {
       good = nicpipe::parse(value, out.address);
+    } else if (name == "address6") {
+      good = nicpipe::parse(value, out.address6);
     } else if (name == "peer") {
       good = nicpipe::parse(value, out.peer);
+    } else if (name == "peer6") {
+      good = nicpipe::parse(value, out.peer6);
     } else if (name == "count") {
       out.count = number;
     } else if (name == "tails") {

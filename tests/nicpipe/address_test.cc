@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <initializer_list>
 
+#include "nicpipe/ip_address.h"
+
 using namespace gannet::nicpipe;
 
 namespace {
@@ -71,6 +73,66 @@ TEST_CASE("only an address a host may have is unicast", "[nicpipe][address]") {
   for (const std::uint32_t value : {0u, 0x00ffffffu, 0x7f000001u, 0x7fffffffu, 0xe0000001u, 0xf0000000u, 0xffffffffu}) {
     INFO(to_text(Ipv4{value}));
     REQUIRE_FALSE(Ipv4{value}.is_unicast());
+  }
+}
+
+TEST_CASE("an address of either family comes from text and goes back", "[nicpipe][address]") {
+  for (const char* text : {"::", "::1", "fd77::2", "fe80::aff:fe4d:2", "2001:db8:1:2:3:4:5:6", "10.77.0.2"}) {
+    IpAddress address;
+    REQUIRE(parse(text, address));
+    REQUIRE(to_text(address) == text);
+  }
+  IpAddress address{7, 8};
+  for (const char* bad : {"", ":", "1", "fd77::2::3", "fd77:::2", "fd77::12345", "fd77::2 ", " fd77::2", "fd77::2%eth0",
+                          "[fd77::2]", "fd77::2/64", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "10.77.0", "g::"})
+    REQUIRE_FALSE(parse(bad, address));
+  REQUIRE_FALSE(parse(std::string_view("fd77::2\0", 8), address));
+  REQUIRE_FALSE(parse(std::string(200, ':'), address));
+  REQUIRE(address == IpAddress{7, 8});
+  REQUIRE(parse("::ffff:10.77.0.2", address));
+  REQUIRE(address == IpAddress(Ipv4{0x0a4d0002}));
+}
+
+TEST_CASE("a prefix of either family contains what it says", "[nicpipe][address]") {
+  const auto prefix = [](const char* text) {
+    IpPrefix out;
+    REQUIRE(parse(text, out));
+    return out;
+  };
+  const auto address = [](const char* text) {
+    IpAddress out;
+    REQUIRE(parse(text, out));
+    return out;
+  };
+  REQUIRE(prefix("10.77.0.0/16").contains(address("10.77.255.1")));
+  REQUIRE_FALSE(prefix("10.77.0.0/16").contains(address("10.78.0.1")));
+  REQUIRE(prefix("0.0.0.0/0").contains(address("203.0.113.1")));
+  REQUIRE_FALSE(prefix("0.0.0.0/0").contains(address("fd77::1")));
+  REQUIRE(prefix("::/0").contains(address("fd77::1")));
+  REQUIRE(prefix("fd77::/63").contains(address("fd77:0:0:1::1")));
+  REQUIRE_FALSE(prefix("fd77::/64").contains(address("fd77:0:0:1::1")));
+  REQUIRE(prefix("fd77::4/126").contains(address("fd77::7")));
+  REQUIRE_FALSE(prefix("fd77::4/126").contains(address("fd77::8")));
+  REQUIRE(prefix("fd77::4").bits == 128);
+  REQUIRE_FALSE(prefix("fd77::4").contains(address("fd77::5")));
+  for (const char* text : {"10.77.0.0/16", "fd77::/64", "::/0"}) REQUIRE(to_text(prefix(text)) == text);
+  IpPrefix untouched({1, 2}, 3);
+  for (const char* bad : {"", "/64", "fd77::/", "fd77::/129", "fd77::/064", "fd77::/6x", "fd77::/-1", "10.0.0.0/33"})
+    REQUIRE_FALSE(parse(bad, untouched));
+  REQUIRE(untouched == IpPrefix({1, 2}, 3));
+}
+
+TEST_CASE("the addresses that follow from others are those of the RFCs", "[nicpipe][address]") {
+  REQUIRE(to_text(link_local_of({{0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde}})) == "fe80::3656:78ff:fe9a:bcde");
+  IpAddress address;  // RFC 4291 section 2.7.1.
+  REQUIRE(parse("4037::01:800:200e:8c6c", address));
+  REQUIRE(to_text(solicited_node_of(address)) == "ff02::1:ff0e:8c6c");
+  REQUIRE(to_text(group_mac_of(solicited_node_of(address))) == "33:33:ff:0e:8c:6c");
+  REQUIRE(to_text(kAllNodes) == "ff02::1");
+  REQUIRE(address.is_unicast6());
+  for (const char* no : {"::", "::1", "::10.0.0.1", "10.0.0.1", "ff02::1", "ff0e::1"}) {
+    REQUIRE(parse(no, address));
+    REQUIRE_FALSE(address.is_unicast6());
   }
 }
 

@@ -14,6 +14,7 @@ using namespace gannet::nicpipe;
 using gannet::test::arp_request;
 using gannet::test::echo_request;
 using gannet::test::Frame;
+using gannet::test::ip;
 using gannet::test::ip_packet;
 using gannet::test::ipv4;
 
@@ -53,6 +54,33 @@ TEST_CASE("the software hash gives the published values", "[nicpipe][flow]") {
   REQUIRE(hash(ipv4("24.19.198.95"), ipv4("12.22.207.184"), 12898, 38024) == 0x5c2b394a);
   REQUIRE(hash(ipv4("38.27.205.30"), ipv4("209.142.163.6"), 48228, 2217) == 0xafc7327f);
   REQUIRE(hash(ipv4("153.39.163.191"), ipv4("202.188.127.2"), 44251, 1303) == 0x10e828a2);
+}
+
+TEST_CASE("the software hash gives the published values over IPv6", "[nicpipe][flow]") {
+  const FlowHash hash = published();
+  REQUIRE(hash(ip("3ffe:2501:200:1fff::7"), ip("3ffe:2501:200:3::1"), 2794, 1766) == 0x40207d3d);
+  REQUIRE(hash(ip("3ffe:501:8::260:97ff:fe40:efab"), ip("ff02::1"), 14230, 4739) == 0xdde51bbf);
+  REQUIRE(hash(ip("3ffe:1900:4545:3:200:f8ff:fe21:67cf"), ip("fe80::200:f8ff:fe21:67cf"), 44251, 38024) == 0x02d1feef);
+}
+
+TEST_CASE("over IPv6 the rule is the same, extension headers or not", "[nicpipe][flow]") {
+  const Dispatch dispatch = dispatch_to(4);
+  std::array<int, 4> flows{};
+  for (int port = 1024; port < 3072; ++port) {
+    const std::string peer = "[fd77::1]:" + std::to_string(port);
+    const std::uint32_t worker = worker_of(dispatch, gannet::test::udp(peer, "[fd77::2]:11211"));
+    REQUIRE(worker ==
+            worker_of(dispatch, gannet::test::udp(peer, "[fd77::2]:11211").payload("x").vlan(9).extension(60)));
+    ++flows.at(worker);
+    REQUIRE(worker_of(dispatch, gannet::test::udp(peer, "[fd77::2]:11214").extension(0)) == 2);
+  }
+  for (const int count : flows) REQUIRE(count > 2048 / 4 * 3 / 4);
+  for (const Frame& frame : {gannet::test::udp("[fd77::1]:4000", "[fd77::2]:11214").extension(44).frame(),
+                             gannet::test::udp("[fd77::1]:4000", "[fd77::2]:11214").extension(43).frame(),
+                             gannet::test::udp("[fd77::1]:4000", "[fd77::2]:11214").cut(14 + 43).frame(),
+                             gannet::test::neighbour_solicitation("fd77::1", "fd77::2").frame(),
+                             ip_packet("fd77::1", "fd77::2", 47).payload("0123456789").frame()})
+    REQUIRE(worker_of(dispatch, frame) == 0);
 }
 
 TEST_CASE("a worker's own port goes to that worker, whatever the flow", "[nicpipe][flow]") {
@@ -129,7 +157,10 @@ TEST_CASE("the rule answers for any bytes at all", "[nicpipe][flow]") {
   std::mt19937 random(11);
   const Dispatch three = dispatch_to(3);
   for (int i = 0; i < 20'000; ++i) {
-    Frame frame = gannet::test::udp("10.77.0.1:4000", "10.77.0.2:11211").payload("x").ip_options(random() % 2 * 12);
+    Frame frame =
+        random() % 2 == 0
+            ? gannet::test::udp("10.77.0.1:4000", "10.77.0.2:11211").payload("x").ip_options(random() % 2 * 12)
+            : gannet::test::udp("[fd77::1]:4000", "[fd77::2]:11211").payload("x").extension(60, 16);
     for (int damage = 0; damage < 3; ++damage) frame[random() % frame.size()] = static_cast<std::byte>(random());
     frame.resize(random() % (frame.size() + 1));
     if (worker_of(three, frame) >= 3) FAIL("frame " << i << " belongs to nobody");

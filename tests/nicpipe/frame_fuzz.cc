@@ -1,7 +1,8 @@
 // Any bytes as a frame: Host and Dispatch must survive them, every frame has one fate, and what is sent is well formed.
 // Input: one byte of switches, one of headroom, one of tailroom, then the frame.
-//   switches: 0..3 what the device says of checksums, 6: make checksums right, 7: make MACs and addresses ours and the
-//   peer's. The last two only spare the fuzzer the search for the doors; with them off every byte is its own.
+//   switches: 0..3 what the device says of checksums, 5: the peer speaks IPv6, 6: make checksums right, 7: make MACs
+//   and addresses ours and the peer's. The last two only spare the fuzzer the search for the doors; with them off every
+//   byte is its own.
 #include <algorithm>
 #include <memory>
 
@@ -13,7 +14,7 @@ using namespace gannet;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static test::TestHost us = [] {
-    auto config = test::host_config();
+    auto config = test::host6_config();
     config.tcp = true;
     config.echoes_per_s = config.unreachables_per_s = 1'000'000'000;
     return test::TestHost(config);
@@ -31,12 +32,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const bool tagged = frame[12] == std::byte{0x81};
     nicpipe::store_mac(frame.data(), us.host.config().mac);
     frame[6] &= std::byte{0xfe};
-    store_be(frame.data() + 12,
-             std::uint16_t{tagged ? nicpipe::wire::ethernet::kTypeVlan : nicpipe::wire::ethernet::kTypeIpv4});
-    if (tagged) store_be(frame.data() + 16, nicpipe::wire::ethernet::kTypeIpv4);
+    const bool six = (data[0] & 0x20) != 0 && frame.size() >= 58;
+    const std::uint16_t type = six ? nicpipe::wire::ethernet::kTypeIpv6 : nicpipe::wire::ethernet::kTypeIpv4;
+    store_be(frame.data() + 12, tagged ? nicpipe::wire::ethernet::kTypeVlan : type);
+    if (tagged) store_be(frame.data() + 16, type);
     std::byte* ip = frame.data() + (tagged ? 18 : 14);
-    nicpipe::store_ipv4(ip + nicpipe::wire::ipv4::kSource, test::ipv4(test::kPeer));
-    nicpipe::store_ipv4(ip + nicpipe::wire::ipv4::kDestination, us.host.config().address);
+    if (six) {
+      nicpipe::store_ipv6(ip + nicpipe::wire::ipv6::kSource, test::ip(test::kPeer6));
+      nicpipe::store_ipv6(ip + nicpipe::wire::ipv6::kDestination, us.host.config().address6);
+    } else {
+      nicpipe::store_ipv4(ip + nicpipe::wire::ipv4::kSource, test::ipv4(test::kPeer));
+      nicpipe::store_ipv4(ip + nicpipe::wire::ipv4::kDestination, us.host.config().address);
+    }
   }
   if ((data[0] & 0x40) != 0) test::repair_checksums(frame);
 
@@ -57,6 +64,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       MUST_LT(static_cast<std::size_t>(*fate.drop), nicpipe::kDrops);
       break;
     case nicpipe::Verdict::kArpLearned:
+    case nicpipe::Verdict::kNdpLearned:
+      break;
+    case nicpipe::Verdict::kNdpReply:  // To a probe: to everybody.
+      MUST(test::fault_of(fate.frame).empty());
       break;
     case nicpipe::Verdict::kTcp:
     case nicpipe::Verdict::kTcpError:

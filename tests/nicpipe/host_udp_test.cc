@@ -143,12 +143,13 @@ TEST_CASE("sources outside the allowed prefixes get no answer, and the list chan
   const Frame near = udp("10.77.0.200:4000", kUsPort), far = udp("192.168.7.9:4000", kUsPort);
   REQUIRE(us.receive(near).verdict == Verdict::kUdp);
   REQUIRE(us.receive(far).drop == Drop::kSourceRefused);
-  const std::array allowed{nicpipe::Ipv4Prefix{ipv4("192.168.0.0"), 16}, nicpipe::Ipv4Prefix{ipv4("10.77.0.7"), 32}};
+  const std::array<nicpipe::IpPrefix, 2> allowed{nicpipe::Ipv4Prefix{ipv4("192.168.0.0"), 16},
+                                                 nicpipe::Ipv4Prefix{ipv4("10.77.0.7"), 32}};
   us.host.allow(allowed);
   REQUIRE(us.receive(far).verdict == Verdict::kUdp);
   REQUIRE(us.receive(near).drop == Drop::kSourceRefused);
   REQUIRE(us.receive(udp("10.77.0.7:4000", kUsPort)).verdict == Verdict::kUdp);
-  us.host.allow(std::array{nicpipe::Ipv4Prefix{{}, 0}});
+  us.host.allow(std::array{nicpipe::IpPrefix(nicpipe::Ipv4Prefix{{}, 0})});
   REQUIRE(us.receive(udp("8.8.8.8:4000", kUsPort)).verdict == Verdict::kUdp);
   us.host.allow({});
   REQUIRE(us.receive(near).verdict == Verdict::kUdp);

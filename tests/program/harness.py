@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests/support"))
 import memcache_udp  # noqa: E402
 
 CLIENT, APPLIANCE = "10.77.0.1", "10.77.0.2"
+CLIENT6, APPLIANCE6 = "fd77::1", "fd77::2"
 SKIPPED = 77
 PREFIX = "g-program-"
 INSIDE = "GANNET_TEST_NAMESPACE"
@@ -71,18 +72,23 @@ class Place:
         self.namespace, self.gannetd, self.load, self.hugepages = namespace, gannetd, load, hugepages
         self.running, self.devices = [], []
 
-    def start(self, kind="tap", workers=1, memory="64M", device="gnt0", queues=None, more=(), environment=None, make=True, source=CLIENT):
-        """gannetd on a device of `kind`, serving, the client's side up with `source`. `make` False: the device is there already."""
+    def start(self, kind="tap", workers=1, memory="64M", device="gnt0", queues=None, more=(), environment=None, make=True, source=CLIENT, ip6=False):
+        """gannetd on a device of `kind`, serving, the client's side up with `source`, and CLIENT6 with `ip6`. `make` False: the device is
+        there already."""
         if make:
             netns("device_up", kind, self.namespace, device, f"{source}/24", queues or workers)
         self.devices.append((kind, device))
         words = ["--dev", f"{kind}:{device}", "--address", f"{APPLIANCE}/24"]
+        if ip6:
+            words += ["--address6", f"{APPLIANCE6}/64"]
         if queues:
             words += ["--queues", str(queues)]
         words += ["--workers", str(workers), "--memory", memory, *([] if self.hugepages else ["--no-huge"]), *more]
         appliance = self.launch(words, environment)
         appliance.wait_for_log("msg=serving")
         netns("device_join", kind, self.namespace, device, f"{source}/24")
+        if ip6:
+            netns("device_join6", kind, self.namespace, device, f"{CLIENT6}/64")
         return appliance
 
     def launch(self, words, environment=None):
@@ -90,8 +96,8 @@ class Place:
         self.running.append(appliance)
         return appliance
 
-    def client(self, port=11211, **more):
-        return memcache_udp.Client(APPLIANCE, port, **more)
+    def client(self, port=11211, address=APPLIANCE, **more):
+        return memcache_udp.Client(address, port, **more)
 
     def end_all(self):
         """Whatever a case left behind: the next one starts from an empty namespace."""

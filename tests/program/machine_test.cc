@@ -149,6 +149,20 @@ TEST_CASE("a configuration that cannot be started is refused before anything is 
     REQUIRE(refusal([&](Config& c) { c.port[0].address = address; }).find("no unicast address") != std::string::npos);
   REQUIRE(refusal([](Config& c) { c.port[0].prefix_bits = 0; }).find("prefix length") != std::string::npos);
   REQUIRE(refusal([](Config& c) { c.port[0].mtu = 500; }) == "[[port]] 1 has mtu 500: choose 576..9000.");
+  const auto with6 = [](Config& c, std::uint8_t first) {
+    c.port[0].address6 = {first};
+    c.port[0].address6[15] = 2;
+  };
+  REQUIRE(refusal([&](Config& c) { with6(c, 0xfd); }).empty());
+  REQUIRE(refusal([&](Config& c) { with6(c, 0xff); }).find("no unicast IPv6 address") != std::string::npos);
+  REQUIRE(refusal([&](Config& c) {
+            with6(c, 0xfd);
+            c.port[0].prefix6_bits = 0;
+          }).find("no unicast IPv6 address") != std::string::npos);
+  REQUIRE(refusal([&](Config& c) {
+            with6(c, 0xfd);
+            c.port[0].mtu = 1279;
+          }) == "[[port]] 1 has mtu 1279: choose 1280..9000.");
   REQUIRE(refusal([](Config& c) { c.port[0].vlan = 4095; }) == "[[port]] 1 has vlan 4095: choose 0..4094.");
   REQUIRE(refusal([](Config& c) { c.udp_port = 65'535; }).find("listen.udp is 65535") != std::string::npos);
 }

@@ -73,11 +73,12 @@ TEST_CASE("devices are named by kind, name or PCI address", "[options]") {
 }
 
 TEST_CASE("developer's words make a whole configuration", "[options]") {
-  const auto parsed =
-      parse_options({"--dev",           "tap:t0",    "--address",    "10.77.0.2/24", "--mtu",     "9000",      "--dev",
-                     "af_packet:v1",    "--address", "10.78.0.2/16", "--queues",     "2",         "--workers", "3",
-                     "--cores",         "1,-1,0",    "--memory",     "512M",         "--no-huge", "--udp",     "2000",
-                     "--idle-sleep-us", "50",        "--allow",      "10.1.2.3/8"});
+  const auto parsed = parse_options(
+      {"--dev",           "tap:t0",    "--address",    "10.77.0.2/24", "--mtu",      "9000",       "--dev",
+       "af_packet:v1",    "--address", "10.78.0.2/16", "--queues",     "2",          "--workers",  "3",
+       "--cores",         "1,-1,0",    "--memory",     "512M",         "--no-huge",  "--udp",      "2000",
+       "--idle-sleep-us", "50",        "--allow",      "10.1.2.3/8",   "--address6", "fd77::2/48", "--allow",
+       "fd77:1::5/32"});
   REQUIRE(parsed.error.empty());
   const Options& o = parsed.options;
   REQUIRE(o.developer);
@@ -96,15 +97,22 @@ TEST_CASE("developer's words make a whole configuration", "[options]") {
   REQUIRE(o.start.page_bytes == 4096);
   REQUIRE(o.start.udp_port == 2000);
   REQUIRE(o.live.idle_sleep_us_max == 50);
-  REQUIRE(o.live.prefixes == 1);
-  REQUIRE(o.live.allow[0].address == 0x0a000000);
-  REQUIRE(o.live.allow[0].bits == 8);
+  REQUIRE(o.start.port[0].address6 == gannet::abi::Address{});
+  REQUIRE(o.start.port[1].address6 == gannet::abi::Address{0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2});
+  REQUIRE(o.start.port[1].prefix6_bits == 48);
+  REQUIRE(o.live.prefixes == 2);
+  REQUIRE(o.live.allow[0].address == gannet::abi::Address{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 0});
+  REQUIRE(o.live.allow[0].bits == 96 + 8);
+  REQUIRE(o.live.allow[1].address == gannet::abi::Address{0xfd, 0x77, 0, 1});
+  REQUIRE(o.live.allow[1].bits == 32);
 }
 
 TEST_CASE("a wrong word is told with one sentence that says the fix", "[options]") {
   REQUIRE(error_of({}) ==
           "Nothing to serve: gannet-control starts gannetd with --shared, a developer with --dev; see gannetd --help.");
   REQUIRE(error_of({"--frobnicate"}) == "The option --frobnicate is unknown: see gannetd --help.");
+  REQUIRE(error_of({"--dev", "tap", "--address6", "10.77.0.2/24"}) ==
+          "--address6 10.77.0.2/24 is not understood: write for example fd77::2/64.");
   REQUIRE(error_of({"--shared"}) == "--shared needs a value: see gannetd --help.");
   REQUIRE(error_of({"--dev", "tap", "--workers", "65"}) == "--workers 65: choose a number in 1..64.");
   REQUIRE(error_of({"--dev", "tap", "--memory", "lots"}) ==

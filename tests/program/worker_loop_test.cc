@@ -26,8 +26,8 @@ class Threads {
         appliance_.shard(k).bind_owner();
         std::vector<Announcement> announcements;
         if (k == 0)
-          announcements.push_back(
-              {test::mac_of(test::ipv4(test::Appliance::kAddress)), test::ipv4(test::Appliance::kAddress), 0});
+          announcements.push_back({test::mac_of(test::ipv4(test::Appliance::kAddress)),
+                                   test::ipv4(test::Appliance::kAddress), test::ip("fd77::2"), 0});
         Loop loop({.worker = appliance_.worker(k),
                    .endpoints = {&appliance_.endpoint(k)},
                    .block = appliance_.shared().worker[k],
@@ -108,14 +108,16 @@ TEST_CASE("worker threads serve, drain, halt and close without losing a buffer",
     REQUIRE(threads.end());
   }
   const std::vector<test::Frame> sent = appliance.sent();
-  REQUIRE(sent.size() == workers * kRequests + 1);
-  std::size_t announcements = 0;
+  REQUIRE(sent.size() == workers * kRequests + 3);
+  std::size_t announcements = 0, announcements6 = 0;  // Of the address configured and of the link-local one.
   for (const test::Frame& frame : sent) {
     INFO(test::describe(frame));
     REQUIRE(test::fault_of(frame).empty());
     announcements += frame[12] == std::byte{0x08} && frame[13] == std::byte{0x06};
+    announcements6 += frame[12] == std::byte{0x86} && frame[13] == std::byte{0xdd};
   }
   REQUIRE(announcements == 1);
+  REQUIRE(announcements6 == 2);
   REQUIRE(appliance.sum(&abi::WorkerCounters::busy_ns) > 0);
   REQUIRE(appliance.close().empty());
 }
@@ -146,7 +148,7 @@ TEST_CASE("an idle worker sleeps only when the live configuration lets it", "[lo
   }
 }
 
-TEST_CASE("a link that comes up is told our address again", "[loop]") {
+TEST_CASE("a link that comes up is told our addresses again", "[loop]") {
   test::Appliance appliance;
   {
     Threads threads(appliance, 1);
@@ -162,7 +164,7 @@ TEST_CASE("a link that comes up is told our address again", "[loop]") {
     REQUIRE(looked_since(LoopClock::mono_now()));
     REQUIRE(threads.end());
   }
-  REQUIRE(appliance.sent().size() == 2);
+  REQUIRE(appliance.sent().size() == 6);
 }
 
 TEST_CASE("the loop's clock gives unix seconds that agree with the system's", "[loop]") {

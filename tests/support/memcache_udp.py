@@ -1,6 +1,6 @@
 """memcache's binary protocol over UDP, standard library only: what the end-to-end tests speak to a running appliance.
 
-One Client is one kernel socket, so one flow. Every wait is bounded; a datagram that does not come is Lost, never a hang."""
+One Client is one kernel socket over IPv4 or IPv6, so one flow. Every wait is bounded; a datagram that does not come is Lost, never a hang."""
 import select
 import socket
 import struct
@@ -55,7 +55,7 @@ def answers_of(message):
 
 class Client:
     def __init__(self, address, port=11211, timeout=1.0, source_port=0):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind(("", source_port))
         self.socket.connect((address, port))

@@ -6,7 +6,7 @@
 ///
 /// A frame without further words is exactly what Gannet itself would send: identification 0, don't fragment, TTL 64,
 /// right checksums, no padding. MACs follow from the addresses (mac_of). Checksums are made here by a naive loop, not
-/// by nicpipe's.
+/// by nicpipe's. Addresses are of either family; an IPv6 address with a port is written "[fd77::1]:4000".
 #pragma once
 
 #include <cstdint>
@@ -16,31 +16,37 @@
 #include <vector>
 
 #include "nicpipe/address.h"
+#include "nicpipe/ip_address.h"
 #include "storage/base/bytes.h"
 
 namespace gannet::test {
 
 using Frame = std::vector<std::byte>;
 
-/// 02:00 and the four bytes of the address.
+/// 02:00 and the four bytes of the address; of an IPv6 unicast address 02:06 and its last four; of a group its own.
 [[nodiscard]] nicpipe::Mac mac_of(nicpipe::Ipv4 address);
-[[nodiscard]] nicpipe::Mac mac(std::string_view text);    ///< Aborts the program on anything but a MAC.
-[[nodiscard]] nicpipe::Ipv4 ipv4(std::string_view text);  ///< Likewise.
+[[nodiscard]] nicpipe::Mac mac_of(const nicpipe::IpAddress& address);
+[[nodiscard]] nicpipe::Mac mac(std::string_view text);       ///< Aborts the program on anything but a MAC.
+[[nodiscard]] nicpipe::Ipv4 ipv4(std::string_view text);     ///< Likewise.
+[[nodiscard]] nicpipe::IpAddress ip(std::string_view text);  ///< Likewise; either family.
 
 /// The checksum of RFC 1071, word by word, big-endian, as one would write it from the text.
 [[nodiscard]] std::uint16_t naive_checksum(Bytes bytes);
 
 class FrameBuilder {
  public:
-  enum class Kind : std::uint8_t { kUdp, kIcmp, kIpv4, kArp };
+  enum class Kind : std::uint8_t { kUdp, kIcmp, kIp, kArp };
 
   // Content.
   FrameBuilder& payload(Bytes bytes) { return set(payload_, Frame(bytes.begin(), bytes.end())); }
   FrameBuilder& payload(std::string_view text) { return payload(as_bytes(text)); }
   FrameBuilder& vlan(std::uint16_t tci) { return set(vlan_, tci); }
   FrameBuilder& ip_options(std::size_t bytes) { return set(options_, Frame(bytes, std::byte{1})); }  ///< 4..40, by 4.
+  /// IPv6: one more extension header of `bytes` (by 8) behind those there are, of padding options; `body` replaces what
+  /// lies behind its two first bytes.
+  FrameBuilder& extension(std::uint8_t type, std::size_t bytes = 8, Bytes body = {});
   FrameBuilder& tos(std::uint8_t value) { return set(tos_, value); }
-  FrameBuilder& ttl(std::uint8_t value) { return set(ttl_, value); }
+  FrameBuilder& ttl(std::uint8_t value) { return set(ttl_, value); }  ///< Or hop limit.
   FrameBuilder& id(std::uint16_t value) { return set(id_, value); }
   FrameBuilder& fragment(std::uint16_t field) { return set(fragment_, field); }  ///< All 16 bits: flags and offset.
   FrameBuilder& no_checksum() { return set(no_checksum_, true); }                ///< UDP checksum 0.
@@ -58,6 +64,9 @@ class FrameBuilder {
   FrameBuilder& udp_length(std::uint16_t value) { return set(udp_length_, value); }
   FrameBuilder& ethertype(std::uint16_t value) { return set(ethertype_, value); }
   FrameBuilder& icmp_type(std::uint8_t type, std::uint8_t code) { return set(icmp_type_, type).set(icmp_code_, code); }
+  FrameBuilder& icmp_rest(std::uint32_t value) {
+    return set(icmp_rest_, value);
+  }  ///< The four bytes behind the checksum.
   FrameBuilder& arp_operation(std::uint16_t value) { return set(arp_operation_, value); }
   FrameBuilder& cut(std::size_t bytes) {
     return set(cut_, bytes);
@@ -74,6 +83,8 @@ class FrameBuilder {
   friend FrameBuilder ip_packet(std::string_view, std::string_view, std::uint8_t);
   friend FrameBuilder arp_request(std::string_view, std::string_view);
   friend FrameBuilder arp_reply(std::string_view, std::string_view);
+  friend FrameBuilder neighbour_solicitation(std::string_view, std::string_view);
+  friend FrameBuilder neighbour_advertisement(std::string_view, std::string_view, std::string_view, std::uint32_t);
 
   FrameBuilder(Kind kind, std::string_view from, std::string_view to);
   template <class T, class V>
@@ -85,14 +96,20 @@ class FrameBuilder {
   [[nodiscard]] Frame arp_body() const;
 
   Kind kind_;
-  nicpipe::Ipv4 from_, to_;
+  [[nodiscard]] Frame ip_header(std::size_t body_bytes) const;
+  [[nodiscard]] Frame ip6_header(std::size_t body_bytes) const;
+  [[nodiscard]] bool is_v4() const { return from_.is_v4(); }
+
+  nicpipe::IpAddress from_, to_;
   std::uint16_t from_port_ = 0, to_port_ = 0;
   nicpipe::Mac from_mac_, to_mac_;
   std::optional<std::uint16_t> vlan_, total_length_, udp_length_, ethertype_;
   std::optional<std::uint8_t> header_words_;
   std::uint32_t icmp_rest_ = 0;
-  Frame options_, payload_;
-  std::uint8_t version_ = 4, tos_ = 0, ttl_ = 64, protocol_ = 17, icmp_type_ = 0, icmp_code_ = 0;
+  Frame options_, extensions_, payload_;
+  std::vector<std::uint8_t> extension_types_;
+  std::optional<std::uint8_t> version_;
+  std::uint8_t tos_ = 0, ttl_ = 64, protocol_ = 17, icmp_type_ = 0, icmp_code_ = 0;
   std::uint16_t id_ = 0, fragment_ = 0x4000, arp_operation_ = 0;
   bool no_checksum_ = false, bad_checksum_ = false, bad_ip_checksum_ = false;
   std::size_t bytes_min_ = 0, trailing_ = 0, cut_ = SIZE_MAX;
@@ -104,7 +121,7 @@ class FrameBuilder {
                                         std::uint16_t sequence);
 [[nodiscard]] FrameBuilder echo_reply(std::string_view from, std::string_view to, std::uint16_t id,
                                       std::uint16_t sequence);
-/// Quotes IP header and 8 bytes of `offending`.
+/// Quotes IP header and 8 bytes of `offending`; over IPv6 all of it, up to 1232 bytes.
 [[nodiscard]] FrameBuilder port_unreachable(std::string_view from, std::string_view to, const Frame& offending);
 /// Any IP protocol; payload() is all there is behind the IP header.
 [[nodiscard]] FrameBuilder ip_packet(std::string_view from, std::string_view to, std::uint8_t protocol);
@@ -113,12 +130,20 @@ class FrameBuilder {
 /// Unicast: `from` is at its MAC, to `to`.
 [[nodiscard]] FrameBuilder arp_reply(std::string_view from, std::string_view to);
 
+/// Over IPv6, hop limit 255, to the solicited-node group of `target`, with the sender's MAC; from "::": a probe
+/// without.
+[[nodiscard]] FrameBuilder neighbour_solicitation(std::string_view from, std::string_view target);
+/// `target` is at its MAC; flags as in the message: 0x60000000 is solicited and override.
+[[nodiscard]] FrameBuilder neighbour_advertisement(std::string_view from, std::string_view to, std::string_view target,
+                                                   std::uint32_t flags = 0x6000'0000);
+
 /// Every header field in words, then all payload bytes in hex; two frames with the same description are the same frame.
 /// Total: any bytes.
 [[nodiscard]] std::string describe(Bytes frame);
 
-/// Empty if `frame` is whole and right in every length and checksum (Ethernet with or without a tag; ARP, or IPv4 with
-/// UDP or ICMP), else the first fault in words. Padding behind the datagram is a fault: Gannet sends none.
+/// Empty if `frame` is whole and right in every length and checksum (Ethernet with or without a tag; ARP, or IPv4 or
+/// IPv6 with UDP, TCP or ICMP), else the first fault in words. Padding behind the datagram is a fault: Gannet sends
+/// none.
 [[nodiscard]] std::string fault_of(Bytes frame);
 
 }  // namespace gannet::test

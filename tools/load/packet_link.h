@@ -32,7 +32,7 @@ class PacketLink final : public Link {
     for (std::uint32_t flow = 0; flow < options.flows; ++flow) {
       flows_[flow].own = host_.config().address;
       flows_[flow].own_mac = mac;
-      flows_[flow].peer = {options.target};
+      flows_[flow].peer = nicpipe::Ipv4{options.target};
       flows_[flow].own_port = static_cast<std::uint16_t>(kFirstPort + flow);
     }
     for (std::vector<nicpipe::Packet>& queue : sending_) queue.reserve(2 * kOutboundMax);
@@ -48,7 +48,7 @@ class PacketLink final : public Link {
     const MonotonicNs start = clock_();
     MonotonicNs asked = 0;
     nicpipe::Mac peer;
-    while (!host_.neighbours().find(flows_[0].peer, clock_(), peer)) {
+    while (!host_.neighbours().find(flows_[0].peer.v4(), clock_(), peer)) {
       const MonotonicNs now = clock_();
       if (now - start > patience_ns) return false;
       if (asked == 0 || now - asked > 50'000'000) {
@@ -138,12 +138,14 @@ class PacketLink final : public Link {
         received_.push_back(packet);
         return true;
       case nicpipe::Verdict::kArpReply:
+      case nicpipe::Verdict::kNdpReply:
       case nicpipe::Verdict::kEchoReply:
       case nicpipe::Verdict::kUnreachable:
         if (endpoints_[queue]->tx_burst({&packet, 1}) == 1) return false;
         break;
       case nicpipe::Verdict::kDrop:
       case nicpipe::Verdict::kArpLearned:
+      case nicpipe::Verdict::kNdpLearned:
       case nicpipe::Verdict::kTcp:
       case nicpipe::Verdict::kTcpError:
         break;
@@ -155,7 +157,7 @@ class PacketLink final : public Link {
   void ask() {
     nicpipe::Packet packet;
     if (endpoints_[0]->alloc({&packet, 1}) == 0) return;
-    nicpipe::write_arp_request(packet, host_.config().mac, host_.config().address, flows_[0].peer, 0);
+    nicpipe::write_arp_request(packet, host_.config().mac, host_.config().address, flows_[0].peer.v4(), 0);
     if (endpoints_[0]->tx_burst({&packet, 1}) == 0) endpoints_[0]->free({&packet, 1});
   }
 
