@@ -5,7 +5,8 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
+#include <new>
+#include <type_traits>
 
 #include "dataplane/core/answer.h"
 #include "dataplane/core/limits.h"
@@ -54,10 +55,17 @@ struct alignas(64) Parcel {
   std::array<std::byte, kParcelBytes> bytes;
 };
 
-/// All parcels of one worker. Allocates in the constructor; pages are touched as they are used.
+static_assert(std::is_trivially_destructible_v<Parcel>);
+
+/// All parcels of one worker. Takes address space in the constructor; a parcel's pages are touched when it is first
+/// used.
 class ParcelPool {
  public:
-  explicit ParcelPool(std::uint8_t home) : parcels_(std::make_unique_for_overwrite<Parcel[]>(kParcels)), home_(home) {}
+  explicit ParcelPool(std::uint8_t home)
+      : memory_(static_cast<std::byte*>(::operator new(sizeof(Parcel) * kParcels, kAlignment))), home_(home) {}
+  ~ParcelPool() { ::operator delete(memory_, kAlignment); }
+  ParcelPool(const ParcelPool&) = delete;
+  ParcelPool& operator=(const ParcelPool&) = delete;
 
   [[nodiscard]] std::uint32_t free() const noexcept { return kParcels - used_; }
   [[nodiscard]] std::uint32_t used() const noexcept { return used_; }
@@ -70,7 +78,7 @@ class ParcelPool {
     if (parcel != nullptr) {
       free_ = parcel->next;
     } else {
-      parcel = &parcels_[fresh_++];
+      parcel = new (memory_ + sizeof(Parcel) * fresh_++) Parcel;
     }
     ++used_;
     if (held) ++held_;
@@ -107,7 +115,8 @@ class ParcelPool {
   }
 
  private:
-  const std::unique_ptr<Parcel[]> parcels_;
+  static constexpr std::align_val_t kAlignment{alignof(Parcel)};
+  std::byte* const memory_;
   Parcel* free_ = nullptr;
   std::uint32_t fresh_ = 0;  ///< Never used yet from here on.
   std::uint32_t used_ = 0, held_ = 0;
