@@ -3,6 +3,7 @@
 /// errors, `gannetctl config show` and the table in README.md all come from there.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -24,6 +25,11 @@ struct PortWish {
   int line = 0;              ///< Of the [[port]] in the file.
 };
 
+/// What memory.eviction may be, in the order of LiveConfig::eviction.
+inline constexpr std::array<std::string_view, 7> kEvictionNames{"merge", "fifo",   "random", "cte",
+                                                                "util",  "s3fifo", "greedy"};
+inline constexpr std::uint32_t kEvictionDefault = 6;
+
 struct Config {
   std::string file;  ///< As named by the caller.
   std::string text;  ///< The whole file.
@@ -34,11 +40,11 @@ struct Config {
   std::uint32_t idle_sleep_us = 50;  ///< 0: spin for ever.
   std::uint64_t memory_bytes = 1ull << 30;
   std::uint64_t page_bytes = 2ull << 20;
-  std::uint32_t segment_bytes = 0;   ///< 0: the store chooses.
-  std::uint32_t item_bytes_max = 0;  ///< 0: what a segment holds, at most 1 MiB.
-  std::string memory_path;           ///< "": anonymous.
-  bool allow_remote = false;         ///< Memory and workers may lie off the port's NUMA node.
-  std::uint32_t eviction = 0;        ///< 0 merge, 1 fifo.
+  std::uint32_t segment_bytes = 0;            ///< 0: the store chooses.
+  std::uint32_t item_bytes_max = 0;           ///< 0: what a segment holds, at most 1 MiB.
+  std::string memory_path;                    ///< "": anonymous.
+  bool allow_remote = false;                  ///< Memory and workers may lie off the port's NUMA node.
+  std::uint32_t eviction = kEvictionDefault;  ///< Place in kEvictionNames.
   std::uint16_t udp = 11211;
   std::uint16_t tcp = 11211;  ///< 0: off.
   std::uint32_t tcp_connections_max = 8192;

@@ -272,14 +272,21 @@ std::vector<KeySpec> make_specs() {
         "start so."},
        [](N n, C c, P) { return read_bool(n, c.allow_remote); },
        show_number<&Config::allow_remote>},
-      {{"memory.eviction", "text", "\"merge\" or \"fifo\"", "\"merge\"", Apply::kLive,
-        "What goes when memory is full: the least read of neighbouring segments, or the oldest segment."},
+      {{"memory.eviction", "text", "\"greedy\", \"merge\", \"s3fifo\", \"fifo\", \"random\", \"cte\" or \"util\"",
+        "\"greedy\"", Apply::kLive,
+        "What goes when memory is full: greedy, what is worth least by uses, size and age; merge, the least used of "
+        "the "
+        "oldest segments; s3fifo, what passes a small queue unused; or a whole segment: the oldest (fifo), any "
+        "(random), "
+        "the one that expires first (cte), the one with the fewest bytes in use (util)."},
        [](N n, C c, P) {
-         if (text_in(n) == nullptr || (*text_in(n) != "merge" && *text_in(n) != "fifo")) return kNo();
-         c.eviction = *text_in(n) == "fifo" ? 1 : 0;
+         const auto at = text_in(n) == nullptr ? kEvictionNames.end()
+                                               : std::find(kEvictionNames.begin(), kEvictionNames.end(), *text_in(n));
+         if (at == kEvictionNames.end()) return kNo();
+         c.eviction = static_cast<std::uint32_t>(at - kEvictionNames.begin());
          return Verdict{};
        },
-       [](CC c, CP) { return quoted(c.eviction == 1 ? "fifo" : "merge"); }},
+       [](CC c, CP) { return quoted(std::string(kEvictionNames[c.eviction])); }},
       {{"listen.udp", "number", "1 to 65535 less workers.count", "11211", Apply::kRestart,
         "UDP port of the memcache binary protocol; the ports udp + 1 + k lead straight to worker k."},
        [](N n, C c, P) { return read_number(n, 1, 65535, c.udp); },

@@ -19,16 +19,9 @@ constexpr std::uint64_t kScanCost = 32, kDrainCost = 96;
 constexpr std::uint32_t kDrainBatch = 16;
 /// Windows after which a score seen has lost about two thirds of its weight in the usual distribution.
 constexpr std::uint64_t kUsualWindows = 8;
-
-/// Uses per byte on a logarithmic scale of eight classes per doubling; class 0 is "not used", and never worth keeping.
-[[nodiscard]] std::uint32_t score_of(const ItemHeader& item) noexcept {
-  const std::uint32_t uses = item.state & kItemUsesMask;
-  if (uses == 0) return 0;
-  const std::uint32_t score = (uses << 24) / item.item_bytes();
-  if (score < 8) return 1;
-  const auto log = static_cast<std::uint32_t>(std::bit_width(score)) - 1;
-  return log * 8 + ((score >> (log - 3)) & 7);
-}
+/// Sixteenths of what is looked at that kGreedy would keep: a lower share looks at each item less often than its worth
+/// changes, a higher one copies more than it gains.
+constexpr std::uint64_t kGreedyKeeps = 11;
 
 }  // namespace
 
@@ -45,7 +38,7 @@ bool Shard::begin_expired() noexcept {
   job.at = job.offset = 0;
   job.evicting = false;
   job.cutoff = 0;  // Whatever is still visible (committed after the flush) is moved.
-  job.ageing = 0;
+  job.ageing = false;
   job.keep_bytes = std::uint64_t{job.segments} << pool_.geometry().segment_shift;
   return true;
 }
@@ -53,20 +46,16 @@ bool Shard::begin_expired() noexcept {
 bool Shard::begin_eviction(bool drop_all) noexcept {
   Collector& job = collector_;
   MUST_EQ(job.phase, Collector::Phase::kIdle);
-  const std::uint32_t data = pool_.segments() - pool_.index_segments();
-  const std::uint32_t wanted = drop_all ? 1 : std::min(1 + data / 8, kWindowUsual);
+  drop_all |= drops_whole();
   job.segments = 0;
-  while (job.segments < wanted) {
-    const std::uint32_t id = oldest_evictable();
-    if (id == kNoSegment) break;
-    add_to_window(id);
-  }
+  choose_window(drop_all);
   if (job.segments == 0) return false;
   job.at = job.offset = 0;
-  job.phase = drop_all ? Collector::Phase::kDrain : Collector::Phase::kScan;
+  job.phase = drop_all || eviction_ == Eviction::kS3Fifo ? Collector::Phase::kDrain : Collector::Phase::kScan;
   job.evicting = true;
-  job.cutoff = kScoreClasses;
-  job.keep_bytes = 0;
+  job.ageing = !drop_all;
+  job.cutoff = drop_all ? kScoreClasses : 1;
+  job.keep_bytes = drop_all ? 0 : std::uint64_t{job.segments} << pool_.geometry().segment_shift;
   job.histogram.fill(0);
   if (!drop_all) ++counts_.merges;
   return true;
@@ -100,36 +89,61 @@ void Shard::judge_window() noexcept {
   std::uint64_t visible_bytes = 0;
   for (const std::uint64_t bytes : job.histogram) visible_bytes += bytes;
   const bool compact = visible_bytes <= window_bytes / 2;  // So much is dead that nothing need be evicted.
-  // What is worth keeping is judged against the last windows together, half of whose bytes may stay: a window of hot
-  // items keeps more than one of cold items. The class that crosses the limit is kept in part: keep_bytes ends it.
-  job.cutoff = kScoreClasses;
-  const std::uint64_t wanted = (job.usual_bytes + window_bytes) / 2;
-  for (std::uint64_t sum = 0; job.cutoff > 1 && sum < wanted;) {
-    --job.cutoff;
-    sum += job.usual[job.cutoff] + job.histogram[job.cutoff];
-  }
+  const std::uint64_t sample = job.usual_bytes + window_bytes;
+  job.cutoff = cutoff_for(eviction_ == Eviction::kGreedy ? sample * kGreedyKeeps / 16 : sample / 2);
   std::uint64_t worth = 0;
   for (std::uint32_t score = job.cutoff; score < kScoreClasses; ++score) worth += job.histogram[score];
   // A merge always frees a segment. Where that would cost what is worth keeping, the window is widened first.
   const std::uint64_t most = job.segments == 1 ? window_bytes / 2 : window_bytes - segment_bytes;
   if (!compact && worth > most && job.segments >= kWindowUsual && job.segments < kWindowMax) {
-    if (const std::uint32_t id = oldest_evictable(); id != kNoSegment) {
-      add_to_window(id);
-      return;
-    }
+    if (widen_window()) return;
   }
-  for (std::uint32_t score = 0; score < kScoreClasses; ++score) {
-    job.usual[score] += job.histogram[score] - job.usual[score] / kUsualWindows;
-  }
-  job.usual_bytes += window_bytes - job.usual_bytes / kUsualWindows;
+  remember_scores(window_bytes);
   job.phase = Collector::Phase::kDrain;
   job.at = job.offset = 0;
   job.keep_bytes = most;
-  job.ageing = compact ? 0 : 1;
+  job.ageing = !compact;
   if (compact) job.cutoff = 0;
   if (!compact && worth > most) {
     job.cutoff = kScoreClasses;
     for (std::uint64_t kept = 0; job.cutoff > 1 && kept < most;) kept += job.histogram[--job.cutoff];
+  }
+}
+
+bool Shard::widen_window() noexcept {
+  const std::uint32_t before = collector_.segments;
+  if (eviction_ == Eviction::kGreedy) {
+    choose_by_gain(1);
+  } else if (const std::uint32_t id = oldest_evictable(); id != kNoSegment) {
+    add_to_window(id);
+  }
+  return collector_.segments > before;
+}
+
+std::uint32_t Shard::cutoff_for(std::uint64_t wanted) const noexcept {
+  // What is worth keeping is judged against the last windows together: a window of hot items keeps more than one of
+  // cold items. The class that crosses the limit goes: keeping some of many that are worth the same is copying
+  // for nothing.
+  std::uint32_t cutoff = kScoreClasses;
+  for (std::uint64_t sum = 0; cutoff > 1; --cutoff) {
+    sum += collector_.usual[cutoff - 1] + collector_.histogram[cutoff - 1];
+    if (sum > wanted) break;
+  }
+  return cutoff;
+}
+
+void Shard::remember_scores(std::uint64_t window_bytes) noexcept {
+  Collector& job = collector_;
+  std::uint64_t all = 0;
+  for (std::uint32_t score = 0; score < kScoreClasses; ++score) {
+    job.usual[score] += job.histogram[score] - job.usual[score] / kUsualWindows;
+    all += job.usual[score];
+  }
+  job.usual_bytes += window_bytes - job.usual_bytes / kUsualWindows;
+  std::uint64_t sum = 0;
+  for (std::uint32_t score = 0, rank = 1; score < kScoreClasses && rank < kRanks; ++score) {
+    sum += job.usual[score];
+    while (rank < kRanks && sum * kRanks >= all * rank) job.rank_from[rank++] = score + 1;
   }
 }
 
@@ -168,6 +182,7 @@ void Shard::drain(std::uint64_t& budget) noexcept {
     ++job.at;
   }
   if (job.at == job.segments) {
+    if (job.ageing) advance_clock(job.cutoff);
     job.phase = Collector::Phase::kIdle;
     job.segments = 0;
   }
@@ -194,7 +209,10 @@ void Shard::drain_item(Location at, std::uint64_t hash) noexcept {
 bool Shard::move_item(Location at, std::uint64_t hash) noexcept {
   const ItemHeader& item = item_at(at);
   const std::uint32_t bytes = item.item_bytes();
-  const std::uint32_t into = tail_for(item.expires_at, bytes, false);
+  const std::uint8_t state = collector_.ageing ? aged(item.state, bytes) : item.state & kItemUsesMask;
+  const std::uint64_t worth = lead_of(state, bytes);
+  const std::uint32_t rank = eviction_ == Eviction::kS3Fifo ? 1 : rank_of(worth);
+  const std::uint32_t into = tail_for(item.expires_at, bytes, rank, false);
   if (into == kNoSegment) return false;
   const Location copy_at = pool_.location(into, pool_.header(into).used_bytes);
   ItemHeader& copy = item_at(copy_at);
@@ -203,7 +221,9 @@ bool Shard::move_item(Location at, std::uint64_t hash) noexcept {
   take_room(into, bytes, item.expires_at);
   work_.bytes_copied += bytes;
   work_.lines_touched += 2 * lines_of(bytes);
-  go_live(copy_at, static_cast<std::uint8_t>((item.state & kItemUsesMask) >> collector_.ageing), at);
+  note_written(into, bytes, worth);
+  go_live(copy_at, state, at);
+  counts_.moved_bytes += bytes;
   supersede(hash, at, copy_at);
   return true;
 }
@@ -216,7 +236,7 @@ void Shard::step(std::uint64_t& budget) noexcept {
 void Shard::collect(std::uint64_t& budget) noexcept {
   while (budget > 0) {
     if (collector_.phase == Collector::Phase::kIdle && !begin_expired()) {
-      if (pool_.free_segments() >= free_wanted_ || !begin_eviction(eviction_ == Eviction::kFifo)) return;
+      if (pool_.free_segments() >= free_wanted_ || !begin_eviction(false)) return;
     }
     step(budget);
   }
@@ -230,7 +250,7 @@ bool Shard::make_free(std::uint32_t spare) noexcept {
   for (std::uint32_t jobs = 0; pool_.free_segments() <= spare;) {
     if (collector_.phase == Collector::Phase::kIdle) {
       look_at_oldest();
-      const bool drop_all = eviction_ == Eviction::kFifo || jobs >= kMergesMax;
+      const bool drop_all = jobs >= kMergesMax;
       if (!begin_expired() && !begin_eviction(drop_all)) {
         if (restoring() && !restore_.busy) {
           std::uint64_t step_bytes = pool_.geometry().segment_bytes;

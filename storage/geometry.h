@@ -12,8 +12,8 @@ namespace gannet::storage {
 /// fits.
 [[nodiscard]] Geometry divide(std::uint64_t region_bytes, std::uint32_t segment_bytes) noexcept;
 
-/// The segment size for a region: 64 KiB to 1 MiB with at least 64 segments where possible; smaller where fewer than 8
-/// would fit; at least `item_bytes_max`.
+/// The segment size for a region: 64 KiB to 1 MiB with at least 512 segments where possible; 16 KiB with at least 64;
+/// smaller where fewer than 8 would fit; at least `item_bytes_max`.
 [[nodiscard]] std::uint32_t choose_segment_bytes(std::uint64_t region_bytes, std::uint32_t item_bytes_max) noexcept;
 
 /// False: `why` is one sentence that says what to change. Sizes as in ShardOptions, 0 meaning "choose".

@@ -23,7 +23,7 @@
 namespace gannet::storage {
 
 /// State byte: bit 7 set means no index entry points here (not yet committed, replaced, deleted, moved or evicted);
-/// bits 0..6 count uses.
+/// bits 0..6 remember uses, see storage/priority.h.
 inline constexpr std::uint8_t kItemDead = 0x80, kItemUsesMask = 0x7f;
 /// Kind byte: four bytes of client flags follow the header.
 inline constexpr std::uint8_t kItemHasFlags = 0x01;

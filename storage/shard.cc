@@ -27,15 +27,14 @@ Location Shard::locate_visible(std::uint64_t hash, Bytes key) const noexcept {
 }
 
 void Shard::count_use(ItemHeader& item) noexcept {
-  // Exact up to 16, then with probability 1 / uses: 7 bits tell a warm item from a hot one, and a hot item's line stays
-  // clean.
-  constexpr std::uint32_t kExactUses = 16;
-  const std::uint32_t uses = item.state & kItemUsesMask;
-  if (uses >= kExactUses) {
-    random_ = random_ * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
-    if (uses == kItemUsesMask || (random_ >> 32) * uses >> 32 != 0) return;
+  // By chance from level to level, so that a hot item's line stays clean but for once an epoch.
+  std::uint32_t level = use_level(item.state);
+  if (level + 1 < kUseLevels) {
+    const std::uint32_t step = kUsesAt[level + 1] - kUsesAt[level];
+    if (step == 1 || std::uint64_t{random()} * step >> 32 == 0) ++level;
   }
-  ++item.state;
+  const std::uint8_t state = state_of(epoch_, level);
+  if (item.state != state) item.state = state;
 }
 
 void Shard::describe(Location at, ItemView& out) const noexcept {
@@ -117,7 +116,8 @@ void Shard::take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds ex
 Location Shard::make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t flags, UnixSeconds expires_at) noexcept {
   const auto bytes = static_cast<std::uint32_t>(item_bytes_for(key.size(), value_bytes, flags));
   pace(bytes);
-  const std::uint32_t segment = tail_for(expires_at, bytes, true);
+  const std::uint64_t worth = worth_of(1, bytes);
+  const std::uint32_t segment = tail_for(expires_at, bytes, rank_of(worth), true);
   if (segment == kNoSegment) {
     ++counts_.set_no_memory;
     return 0;
@@ -136,6 +136,7 @@ Location Shard::make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t fl
   take_room(segment, bytes, expires_at);
   work_.bytes_copied += bytes;
   work_.lines_touched += lines_of(bytes);
+  note_written(segment, bytes, worth);
   return at;
 }
 
@@ -197,7 +198,12 @@ bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location
   item.set_cas(cas);
   item.check = item_check(item);
   // A new value under a known key inherits what is known about the key.
-  go_live(at, old != 0 ? item_at(old).state & kItemUsesMask : 0, old);
+  std::uint8_t state = state_of(epoch_, 0);
+  if (old != 0) {
+    count_use(item_at(old));
+    state = item_at(old).state;
+  }
+  go_live(at, state, old);
   if (old != 0) {
     supersede(hash, old, at);
     return true;

@@ -34,20 +34,16 @@
 #include "storage/base/bytes.h"
 #include "storage/base/clock.h"
 #include "storage/base/must.h"
+#include "storage/eviction.h"
 #include "storage/hash.h"
 #include "storage/index.h"
 #include "storage/item.h"
+#include "storage/priority.h"
 #include "storage/segment.h"
 #include "storage/segment_pool.h"
 #include "storage/store.h"
 
 namespace gannet::storage {
-
-/// Who goes when memory is full. May be changed while serving.
-enum class Eviction : std::uint8_t {
-  kMerge,  ///< The oldest segments are merged: what was used most for its size stays, up to half of their bytes.
-  kFifo,   ///< The oldest segment goes as it is.
-};
 
 struct ShardOptions {
   /// A power of two from kSegmentBytesMin to kSegmentBytesMax; 0: chosen from the region's size, 64 KiB to 1 MiB, at
@@ -56,7 +52,7 @@ struct ShardOptions {
   /// Largest item, header and padding included; 0: 1 MiB or what a segment holds. Never more than a segment.
   std::uint32_t item_bytes_max = 0;
   HashKey hash_key = {};
-  Eviction eviction = Eviction::kMerge;
+  Eviction eviction = Eviction::kGreedy;
   /// 1..65535. Above it pin() refuses and the caller copies.
   std::uint32_t pins_max = 4096;
   UnixSeconds now = 0;
@@ -156,18 +152,21 @@ class Shard {
     std::uint32_t segment = kNoSegment;
     std::uint32_t bucket = 0;
     UnixSeconds last_append_s = 0;
+    std::uint8_t rank = 0;  ///< See rank_of().
   };
   static constexpr std::uint32_t kGrowStepsPerSet = 2, kGrowStepsPerTick = 16;
   static constexpr std::uint32_t kTailsMax = 32;
   static constexpr std::uint32_t kWindowUsual = 4, kWindowMax = 8;
-  static constexpr std::uint32_t kScoreClasses = 256;
   static constexpr std::uint32_t kFinishedMax = 16;
+  static constexpr std::uint32_t kRanks = 3;
+  /// Epochs in which memory is written over once.
+  static constexpr std::uint32_t kEpochsPerTurn = 2;
   /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
   struct Collector {
     enum class Phase : std::uint8_t { kIdle, kScan, kDrain };
     Phase phase = Phase::kIdle;
     bool evicting = false;       ///< Otherwise the window held nothing visible.
-    std::uint8_t ageing = 0;     ///< Uses are shifted right by this when an item is kept.
+    bool ageing = false;         ///< Items kept pay for it: they lose uses, or their lead over the clock.
     std::uint32_t segments = 0;  ///< In the window.
     std::uint32_t at = 0, offset = 0;
     std::uint32_t cutoff = 0;      ///< Score classes below it go; 0 keeps all that is visible.
@@ -176,6 +175,7 @@ class Shard {
     std::array<std::uint64_t, kScoreClasses> histogram{};  ///< Visible bytes of the window, by score.
     std::array<std::uint64_t, kScoreClasses> usual{};  ///< The same of past windows, fading; of `usual_bytes` in all.
     std::uint64_t usual_bytes = 0;
+    std::array<std::uint32_t, kRanks> rank_from{};  ///< Score classes from which a rank begins.
   };
 
   /// What is left to read of an earlier process's items (restore.cc).
@@ -317,12 +317,14 @@ class Shard {
   // tails.cc
   /// An open segment with room for `bytes`, of the bucket that fits `expires_at` or the nearest one; kNoSegment when no
   /// segment is left.
-  [[nodiscard]] std::uint32_t tail_for(UnixSeconds expires_at, std::uint32_t bytes, bool may_evict) noexcept;
-  [[nodiscard]] std::uint32_t own_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept;
-  [[nodiscard]] std::uint32_t nearest_tail(std::uint32_t bucket, std::uint32_t bytes) const noexcept;
+  [[nodiscard]] std::uint32_t tail_for(UnixSeconds expires_at, std::uint32_t bytes, std::uint32_t rank,
+                                       bool may_evict) noexcept;
+  [[nodiscard]] std::uint32_t own_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept;
+  [[nodiscard]] std::uint32_t nearest_tail(std::uint32_t bucket, std::uint32_t rank,
+                                           std::uint32_t bytes) const noexcept;
   [[nodiscard]] std::uint32_t room_in(std::uint32_t segment) const noexcept;
   /// Needs a free segment and an item of `bytes` that fits no tail it might use.
-  [[nodiscard]] std::uint32_t open_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept;
+  [[nodiscard]] std::uint32_t open_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept;
   void close_tail(std::uint32_t tail) noexcept;
   void close_segment(std::uint32_t id) noexcept;
   /// For the collector, when nothing else is left to take. False: all of them are pinned or reserved.
@@ -340,9 +342,39 @@ class Shard {
   void scan(std::uint64_t& budget) noexcept;
   /// The window is scanned: widens it, or says what of it stays and goes on to drain it.
   void judge_window() noexcept;
+  [[nodiscard]] bool widen_window() noexcept;
+  /// What of the window and of the windows before it may stay together, in bytes.
+  [[nodiscard]] std::uint32_t cutoff_for(std::uint64_t wanted) const noexcept;
+  void remember_scores(std::uint64_t window_bytes) noexcept;
   void drain(std::uint64_t& budget) noexcept;
   void drain_item(Location at, std::uint64_t hash) noexcept;
   [[nodiscard]] bool move_item(Location at, std::uint64_t hash) noexcept;
+
+  // policy.cc: what items are worth, and which segments go
+  /// The worth left of an item whose state byte and size are these, above the clock.
+  [[nodiscard]] std::uint64_t lead_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept;
+  [[nodiscard]] std::uint32_t score_of(const ItemHeader& item) const noexcept;
+  /// Tails are kept apart by it, so that what goes soon lies together. kGreedy: by the third of the usual scores;
+  /// kS3Fifo: 0 the small queue, 1 the large one.
+  [[nodiscard]] std::uint32_t rank_of(std::uint64_t worth) const noexcept;
+  /// The state byte of an item that is kept: its uses aged, its epoch one that still can be told apart.
+  [[nodiscard]] std::uint8_t aged(std::uint8_t state, std::uint32_t item_bytes) noexcept;
+  [[nodiscard]] std::uint32_t level_of(std::uint32_t uses_256) noexcept;
+  [[nodiscard]] std::uint32_t random() noexcept;
+  void begin_rank(std::uint32_t segment, std::uint32_t rank) noexcept;
+  /// `bytes` worth `worth` were written to the segment.
+  void note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth) noexcept;
+  /// The clock after a window whose items below `cutoff` go.
+  void advance_clock(std::uint32_t cutoff) noexcept;
+  [[nodiscard]] bool drops_whole() const noexcept;
+  /// Puts segments into the window, as the policy wants them.
+  void choose_window(bool drop_all) noexcept;
+  [[nodiscard]] std::uint64_t gain_of(const SegmentHeader& segment) const noexcept;
+  void choose_by_gain(std::uint32_t more) noexcept;
+  [[nodiscard]] std::uint32_t victim_by_chance() noexcept;
+  [[nodiscard]] std::uint32_t victim_of_queue() noexcept;
+  template <class Cost>
+  [[nodiscard]] std::uint32_t cheapest(Cost&& cost) noexcept;
 
   // victims.cc: which segments
   /// Full, and nobody holds on to it.
@@ -387,8 +419,14 @@ class Shard {
   std::uint32_t free_wanted_ = 0;  ///< Eviction ahead of need starts below this.
   std::uint32_t tails_ = 0, tails_max_ = 0;
   std::array<Tail, kTailsMax> tail_{};
-  Eviction eviction_ = Eviction::kMerge;
+  Eviction eviction_ = Eviction::kGreedy;
   Collector collector_;
+  std::uint64_t clock_ = 0;  ///< Rises to the worth of what is evicted, see storage/priority.h.
+  std::uint32_t epoch_ = 0;
+  std::uint64_t epoch_bytes_ = 0;                        ///< Written in this epoch.
+  std::array<std::uint64_t, kEpochs> clock_at_epoch_{};  ///< When each of the last epochs began.
+  std::unique_ptr<SegmentRank[]> ranks_;                 ///< One a segment.
+  std::uint32_t look_cursor_ = 0;                        ///< Where choose_by_gain() goes on.
   std::array<std::uint32_t, kFinishedMax>
       finished_{};  ///< Seen to hold nothing visible; judged again when their turn comes.
   std::uint32_t finished_count_ = 0;

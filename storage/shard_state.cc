@@ -18,6 +18,9 @@ void Shard::prepare(const ShardOptions& options, const Geometry& geometry, HashK
   reservations_ = std::make_unique<OpenReservation[]>(kReservationsMax);
   for (std::uint32_t i = 0; i < kReservationsMax; ++i) reservations_[i].next = i + 1;
   const std::uint32_t segments = geometry.segments;
+  // Before anything was looked at, what is seen first is not taken for what is usual.
+  collector_.usual_bytes = std::uint64_t{kWindowUsual} * 4 * geometry.segment_bytes;
+  ranks_ = std::make_unique<SegmentRank[]>(segments);
   spare_ = 1;
   free_wanted_ = 1 + std::clamp(segments / 64, 1u, 8u);
   tails_max_ = std::clamp(segments * 5 / 100, 1u, kTailsMax);
@@ -86,7 +89,8 @@ Stats Shard::stats() const noexcept {
   const Geometry& geometry = pool_.geometry();
   out.items = index_.items();
   out.item_bytes = live_bytes_;
-  out.memory_bytes = geometry.region_bytes + sizeof(Shard) + kReservationsMax * sizeof(OpenReservation);
+  out.memory_bytes = geometry.region_bytes + sizeof(Shard) + kReservationsMax * sizeof(OpenReservation) +
+                     geometry.segments * sizeof(SegmentRank);
   out.index_bytes = std::uint64_t{pool_.index_segments()} * geometry.segment_bytes;
   out.segments_total = geometry.segments;
   out.segments_free = pool_.free_segments();

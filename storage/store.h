@@ -95,6 +95,7 @@ struct Stats {
   std::uint64_t expired_items = 0;  ///< Collected after their expiry.
   std::uint64_t evicted_items = 0;  ///< Dropped alive to make room.
   std::uint64_t evicted_segments = 0, merges = 0, merged_items_kept = 0;
+  std::uint64_t moved_bytes = 0;  ///< Copied by the collector, since start.
   std::uint64_t expired_bytes_held =
       0;  ///< Bytes of expired items not yet collected, estimated from the ranges their segments cover.
   std::uint64_t pins = 0, reservations = 0;

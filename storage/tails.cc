@@ -40,11 +40,14 @@ std::uint32_t Shard::room_in(std::uint32_t segment) const noexcept {
   return pool_.geometry().segment_bytes - pool_.header(segment).used_bytes;
 }
 
-std::uint32_t Shard::nearest_tail(std::uint32_t bucket, std::uint32_t bytes) const noexcept {
+std::uint32_t Shard::nearest_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) const noexcept {
+  // A rank apart counts as much as a doubling and a half of the lifetime.
+  constexpr std::uint32_t kRankWeight = 6;
   std::uint32_t nearest = tails_, distance = ~0u;
   for (std::uint32_t i = 0; i < tails_; ++i) {
-    const std::uint32_t other = tail_[i].bucket;
-    const std::uint32_t apart = other > bucket ? other - bucket : bucket - other;
+    const std::uint32_t other = tail_[i].bucket, other_rank = tail_[i].rank;
+    const std::uint32_t apart = (other > bucket ? other - bucket : bucket - other) +
+                                kRankWeight * (other_rank > rank ? other_rank - rank : rank - other_rank);
     if (apart < distance && room_in(tail_[i].segment) >= bytes) {
       nearest = i;
       distance = apart;
@@ -53,11 +56,12 @@ std::uint32_t Shard::nearest_tail(std::uint32_t bucket, std::uint32_t bytes) con
   return nearest;
 }
 
-std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept {
+std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept {
   const std::uint32_t opened = pool_.open(bucket, header().next_sequence++, now_);
+  begin_rank(opened, rank);
   std::uint32_t mine = tails_;
   for (std::uint32_t i = 0; i < tails_; ++i) {
-    if (tail_[i].bucket == bucket) mine = i;
+    if (tail_[i].bucket == bucket && tail_[i].rank == rank) mine = i;
   }
   if (mine < tails_ && room_in(tail_[mine].segment) >= room_in(opened) - bytes) {
     // A large item fits nowhere but alone, and leaves less room than the tail has: the tail stays, the new segment is
@@ -74,32 +78,33 @@ std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t bytes) noexce
     }
     close_tail(fullest);
   }
-  tail_[tails_++] = {opened, bucket, now_};
+  tail_[tails_++] = {opened, bucket, now_, static_cast<std::uint8_t>(rank)};
   return opened;
 }
 
-std::uint32_t Shard::own_tail(std::uint32_t bucket, std::uint32_t bytes) noexcept {
+std::uint32_t Shard::own_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept {
   for (std::uint32_t i = 0; i < tails_; ++i) {
-    if (tail_[i].bucket != bucket || room_in(tail_[i].segment) < bytes) continue;
+    if (tail_[i].bucket != bucket || tail_[i].rank != rank || room_in(tail_[i].segment) < bytes) continue;
     tail_[i].last_append_s = now_;
     return tail_[i].segment;
   }
   return kNoSegment;
 }
 
-std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, bool may_evict) noexcept {
+std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, std::uint32_t rank,
+                              bool may_evict) noexcept {
   constexpr UnixSeconds kIdleSeconds = 16;
   const std::uint32_t bucket = ttl_bucket_of(expires_at == kNever ? kNeverExpires
                                              : expires_at > now_  ? expires_at - now_
                                                                   : 1);
-  if (const std::uint32_t there = own_tail(bucket, bytes); there != kNoSegment) return there;
+  if (const std::uint32_t there = own_tail(bucket, rank, bytes); there != kNoSegment) return there;
   bool own = false;
   std::uint32_t idle = tails_;
   for (std::uint32_t i = 0; i < tails_; ++i) {
-    own |= tail_[i].bucket == bucket;
+    own |= tail_[i].bucket == bucket && tail_[i].rank == rank;
     if (tail_[i].last_append_s + kIdleSeconds <= now_) idle = i;
   }
-  const std::uint32_t nearest = nearest_tail(bucket, bytes);
+  const std::uint32_t nearest = nearest_tail(bucket, rank, bytes);
   if (!own && tails_ == tails_max_) {
     if (idle < tails_) {
       close_tail(idle);  // Somebody else's, not in use: this bucket takes its turn.
@@ -108,16 +113,18 @@ std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, bool 
       return tail_[nearest].segment;
     }
   }
+  // With segments short, a tail that fits worse is better than waiting for one to be freed.
+  if (pool_.free_segments() <= spare_ && nearest < tails_) return tail_[nearest].segment;
   const std::uint32_t spare = may_evict ? spare_ : 0;
-  if (pool_.free_segments() > spare) return open_tail(bucket, bytes);
+  if (pool_.free_segments() > spare) return open_tail(bucket, rank, bytes);
   if (may_evict && make_free(spare)) {
     // The collector appends, too: it may have opened the very tail.
-    const std::uint32_t there = own_tail(bucket, bytes);
-    return there != kNoSegment ? there : open_tail(bucket, bytes);
+    const std::uint32_t there = own_tail(bucket, rank, bytes);
+    return there != kNoSegment ? there : open_tail(bucket, rank, bytes);
   }
   // Nothing can be evicted. Any room will do, and then the last free segment.
-  if (const std::uint32_t any = nearest_tail(bucket, bytes); any < tails_) return tail_[any].segment;
-  return pool_.free_segments() > 0 ? open_tail(bucket, bytes) : kNoSegment;
+  if (const std::uint32_t any = nearest_tail(bucket, rank, bytes); any < tails_) return tail_[any].segment;
+  return pool_.free_segments() > 0 ? open_tail(bucket, rank, bytes) : kNoSegment;
 }
 
 }  // namespace gannet::storage

@@ -123,7 +123,7 @@ struct LiveConfig {
       0;  ///< Largest value answered over UDP; larger gets 0x03. 0: no limit but the item size.
   std::array<Prefix, kPrefixesMax> allow{};
   std::uint32_t idle_sleep_us_max = 0;    ///< Top rung of the idle ladder; 0: spin for ever.
-  std::uint32_t eviction = 0;             ///< 0 merge, 1 fifo.
+  std::uint32_t eviction = 0;             ///< 0 merge, 1 fifo, 2 random, 3 cte, 4 util, 5 s3fifo, 6 greedy.
   std::uint32_t udp_admin = 1;            ///< STAT, FLUSH, VERSION are served over UDP.
   std::uint32_t udp_rate_per_source = 0;  ///< Datagrams a second that a worker takes from one source; 0: any number.
   std::uint64_t reserved[8] = {};

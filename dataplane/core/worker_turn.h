@@ -22,7 +22,7 @@ namespace detail {
 /// alone.
 template <class S, class E>
 void set_eviction(S& shard, void (S::*set)(E) noexcept, std::uint32_t eviction) noexcept {
-  (shard.*set)(eviction == 1 ? E::kFifo : E::kMerge);
+  (shard.*set)(eviction <= static_cast<std::uint32_t>(E::kGreedy) ? static_cast<E>(eviction) : E::kGreedy);
 }
 
 /// A store that can take over what an earlier process left reads it in tick(), and says for how long.

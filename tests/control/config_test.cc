@@ -251,7 +251,8 @@ TEST_CASE("every bad value is answered with file, line, key, value and what is a
        "g.toml:5: memory.path = \"relative\" is not allowed; it must be \"\" or an absolute path of at most 127 bytes "
        "on hugetlbfs or tmpfs"},
       {"[memory]\neviction = \"lru\"",
-       "g.toml:5: memory.eviction = \"lru\" is not allowed; it must be \"merge\" or \"fifo\""},
+       "g.toml:5: memory.eviction = \"lru\" is not allowed; it must be \"greedy\", \"merge\", \"s3fifo\", \"fifo\", "
+       "\"random\", \"cte\" or \"util\""},
       {"[listen]\nudp = 0", "g.toml:5: listen.udp = 0 is not allowed; it must be 1 to 65535 less workers.count"},
       {"[listen]\nudp = 65535", "g.toml:5: listen.udp = 65535 is not allowed; with 1 workers it must be 1 to 65534"},
       {"[listen]\nallow = \"10.0.0.0/8\"",

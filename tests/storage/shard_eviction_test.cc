@@ -25,12 +25,12 @@ std::string value_of(std::uint64_t key, std::uint64_t version, std::size_t bytes
 
 TEST_CASE("a SET never fails while memory is full, whatever the eviction, and a hit is always the last value",
           "[storage][eviction]") {
-  const Eviction eviction = GENERATE(Eviction::kMerge, Eviction::kFifo);
-  const std::uint32_t segments = GENERATE(4u, 5u, 8u, 40u, 64u);
+  const Eviction eviction = GENERATE(Eviction::kMerge, Eviction::kFifo, Eviction::kRandom, Eviction::kCte,
+                                     Eviction::kUtil, Eviction::kS3Fifo, Eviction::kGreedy);
+  const std::uint32_t segments = GENERATE(4u, 8u, 64u);
   const bool ticking = GENERATE(false, true);
   const std::uint64_t seed = 4711 + segments;
-  INFO("seed " << seed << ", segments " << segments << ", fifo " << (eviction == Eviction::kFifo) << ", ticking "
-               << ticking);
+  INFO("seed " << seed << ", segments " << segments << ", " << eviction_name(eviction) << ", ticking " << ticking);
   constexpr std::uint32_t kSegment = 8192;
   TestShard shard(8192 + segments * (kSegment + 96), {.segment_bytes = kSegment, .eviction = eviction});
   REQUIRE(shard->geometry().segments == segments);
@@ -88,6 +88,8 @@ TEST_CASE("merging keeps what is used and lets go what is not, first in first ou
     return kept;
   };
   CHECK(survivors(Eviction::kMerge) >= 450);
+  CHECK(survivors(Eviction::kGreedy) >= 350);
+  CHECK(survivors(Eviction::kS3Fifo) >= 450);
   CHECK(survivors(Eviction::kFifo) < 50);
 }
 
@@ -112,7 +114,7 @@ TEST_CASE("of two items used alike the smaller stays", "[storage][eviction]") {
 }
 
 TEST_CASE("what was used often outlives, unused, what was used once, and goes in the end", "[storage][eviction]") {
-  TestShard shard(1 << 20, {.segment_bytes = 16 * 1024});
+  TestShard shard(1 << 20, {.segment_bytes = 16 * 1024, .eviction = Eviction::kMerge});
   for (int i = 0; i < 50; ++i) {
     REQUIRE(shard.put("often" + std::to_string(i), value_of(1, 1, 100)) == StoreStatus::kStored);
     REQUIRE(shard.put("once" + std::to_string(i), value_of(1, 1, 100)) == StoreStatus::kStored);

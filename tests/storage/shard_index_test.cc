@@ -76,7 +76,7 @@ TEST_CASE("with memory full of the smallest items the index takes its share and 
 }
 
 TEST_CASE("the index gives its memory back when small items are replaced by large ones", "[storage][index]") {
-  TestShard shard(4 << 20, {.segment_bytes = 16 * 1024});
+  TestShard shard(4 << 20, {.segment_bytes = 16 * 1024, .eviction = Eviction::kMerge});
   for (int i = 0; i < 200'000; ++i) {
     if (shard.put(std::to_string(i), "") != StoreStatus::kStored) FAIL("refused " << i);
   }

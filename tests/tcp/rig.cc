@@ -10,18 +10,11 @@ namespace {
 
 constexpr int kTicksMax = 1000;
 
-/// fd77::a4d:2, ours beside 10.77.0.2.
-nicpipe::IpAddress address6() {
-  const Address address = tcp::address(kUs6);
-  return nicpipe::load_ipv6(reinterpret_cast<const std::byte*>(address.bytes.data()));
-}
-
 nicpipe::HostConfig host_config(const RigOptions& options) {
   nicpipe::HostConfig config;
   config.address = ipv4(options.address);
   config.mac = test::mac_of(config.address);
   config.prefix_bits = 16;
-  if (options.address == kUs) config.address6 = address6();
   config.mtu = options.mtu;
   config.vlan = options.vlan;
   config.capabilities = options.capabilities;
@@ -35,7 +28,6 @@ nic::Config engine_config(const RigOptions& options, nic::PinHooks pins) {
   nic::Interface& interface = config.interfaces[0];
   interface.address = ipv4(options.address);
   interface.mac = test::mac_of(ipv4(options.address));
-  if (options.address == kUs) interface.address6 = address6();
   interface.mtu = options.mtu;
   interface.capabilities = options.capabilities;
   if (config.listen_port_count == 0) {

@@ -16,7 +16,7 @@ namespace gannet::test::tcp {
 
 namespace nic = nicpipe::tcp;
 
-inline constexpr std::string_view kUs = "10.77.0.2", kUs6 = "fd77::a4d:2", kPeer = "10.77.0.1", kPeer6 = "fd77::a4d:1";
+inline constexpr std::string_view kUs = "10.77.0.2", kUs6 = "fd77::2", kPeer = "10.77.0.1", kPeer6 = "fd77::1";
 inline constexpr std::uint16_t kPort = 11211;
 
 struct RigOptions {
