@@ -149,8 +149,34 @@ def only_allowed_sources_are_answered_over_ip6(place):
     stopped_clean(appliance)
 
 
+def received(connection, size):
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        assert piece, f"the connection ended after {len(data)} of {size} bytes"
+        data += piece
+    return data
+
+
+def a_tcp_client_over_ip6_is_served_by_the_same_appliance(place):
+    appliance = place.start(workers=2, ip6=True, more=["--tcp", "11211"])
+    value = random.randbytes(500_000)
+    for k in range(4):  # Flows of both workers, keys of both.
+        with socket.create_connection((APPLIANCE6, 11211), timeout=5) as connection:
+            key = b"tcp%d" % k
+            connection.sendall(m.request(m.SET, key, value, struct.pack(">II", 0, 0)) + m.request(m.GET, key))
+            assert m.Answer(received(connection, 24)).status == m.OK
+            assert m.Answer(received(connection, 24 + 4 + len(value))).value == value
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as nobody:
+        nobody.settimeout(3)
+        assert nobody.connect_ex((APPLIANCE6, 4242)) != 0, "port 4242 is open"
+    assert place.client(address=APPLIANCE6).noop().status == m.OK
+    stopped_clean(appliance)
+
+
 CASES = [
     a_client_over_ip6_is_served_on_a_tap_and_both_families_see_the_same_items,
+    a_tcp_client_over_ip6_is_served_by_the_same_appliance,
     two_workers_share_the_flows_over_ip6_in_software_and_on_queues_of_their_own,
     a_client_is_served_on_a_veth_whose_kernel_asks_who_we_are,
     the_network_is_told_our_ip6_addresses_when_the_appliance_comes_up,
