@@ -168,16 +168,13 @@ void Core::run_prr(Connection& c, const AckInfo& info) noexcept {
 /// RFC 8985 section 7.4.2.
 void Core::tail_probe_acknowledged(Connection& c, const Segment& s, const AckInfo& info) noexcept {
   if (!c.tlp_out || seq_lt(s.ack, c.tlp_end)) return;
-  if (!c.tlp_is_retransmit) {
-    c.tlp_out = false;
-  } else if (info.dsack && info.dsack_block.end == c.tlp_end) {
-    c.tlp_out = false;
-  } else if (seq_gt(s.ack, c.tlp_end)) {
-    c.tlp_out = false;  // The probe repaired a loss that nothing else told of.
+  const bool was_needless = !c.tlp_is_retransmit || (info.dsack && info.dsack_block.end == c.tlp_end);
+  const bool has_repaired = !was_needless && seq_gt(s.ack, c.tlp_end);
+  const bool is_duplicate = info.acked == 0 && s.options.sack_count == 0 && !info.has_payload && !info.window_changed;
+  if (was_needless || has_repaired || is_duplicate) c.tlp_out = false;
+  if (has_repaired) {  // A loss that nothing else told of.
     reduce_window(c);
     c.cwnd = std::min(c.cwnd, c.ssthresh);
-  } else if (info.acked == 0 && s.options.sack_count == 0 && !info.has_payload && !info.window_changed) {
-    c.tlp_out = false;
   }
 }
 
