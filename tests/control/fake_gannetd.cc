@@ -74,16 +74,19 @@ void serve_once(Shared& shared, std::uint64_t now, bool stuck) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // As gannet-control starts it: --shared 3 --memory-fd 4, and nothing else open.
-  if (argc != 5 || std::string(argv[1]) != "--shared" || std::string(argv[3]) != "--memory-fd") return 90;
-  if (::fcntl(std::atoi(argv[4]), F_GETFD) < 0) return 91;
-  if (::fcntl(5, F_GETFD) >= 0) return 92;
+  // As gannet-control starts it: --shared 3 --memory-fd 4, with --former-fd 5 where the memory changed, and nothing
+  // else open.
+  const bool moves = argc == 7 && std::string(argv[5]) == "--former-fd";
+  if ((argc != 5 && !moves) || std::string(argv[1]) != "--shared" || std::string(argv[3]) != "--memory-fd") return 90;
+  if (::fcntl(std::atoi(argv[4]), F_GETFD) < 0 || (moves && ::fcntl(std::atoi(argv[6]), F_GETFD) < 0)) return 91;
+  if (::fcntl(moves ? 6 : 5, F_GETFD) >= 0) return 92;
   if (std::getenv("NOTIFY_SOCKET") != nullptr) return 93;
   void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, std::atoi(argv[2]), 0);
   if (memory == MAP_FAILED) return 94;
   Shared& shared = *static_cast<Shared*>(memory);
   if (shared_fault(&shared.header, sizeof(Shared)) != nullptr) return 95;
 
+  if (moves) set_text(shared.dataplane.story, "former memory was given");
   const rlimit no_core{0, 0};  // It crashes on purpose.
   ::setrlimit(RLIMIT_CORE, &no_core);
   const auto orders = read_orders();

@@ -303,6 +303,11 @@ TEST_CASE("live keys are applied at once, others wait for a restart, a faulty fi
   REQUIRE(rack.status()["workers"].size() == 3);
   REQUIRE(rack.status()["config"]["keys_waiting_for_restart"] == 0);
   REQUIRE(rack.status()["dataplane"]["crashes"] == 0);
+
+  // Other workers own the keys now: the items are moved, once, and a later start has them where they belong.
+  REQUIRE(rack.status()["dataplane"]["story"] == "former memory was given");
+  REQUIRE(rack.ctl({"restart"}).code == 0);
+  REQUIRE(rack.status()["dataplane"]["story"] == "");
 }
 
 TEST_CASE("a stuck worker is told by everybody, and gannetd restarted only where that is wished",
