@@ -114,7 +114,9 @@ std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, std::
     }
   }
   // With segments short, a tail that fits worse is better than waiting for one to be freed.
-  if (pool_.free_segments() <= spare_ && nearest < tails_) return tail_[nearest].segment;
+  if (pool_.free_segments() <= spare_) {
+    if (const std::uint32_t any = nearest_tail(bucket, rank, bytes); any < tails_) return tail_[any].segment;
+  }
   const std::uint32_t spare = may_evict ? spare_ : 0;
   if (pool_.free_segments() > spare) return open_tail(bucket, rank, bytes);
   if (may_evict && make_free(spare)) {
