@@ -1,5 +1,6 @@
 #include "nicpipe/flow_hash.h"
 
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <memory>
@@ -81,6 +82,23 @@ TEST_CASE("over IPv6 the rule is the same, extension headers or not", "[nicpipe]
                              gannet::test::neighbour_solicitation("fd77::1", "fd77::2").frame(),
                              ip_packet("fd77::1", "fd77::2", 47).payload("0123456789").frame()})
     REQUIRE(worker_of(dispatch, frame) == 0);
+}
+
+TEST_CASE("an ICMPv6 error about a TCP segment goes where its connection's frames go", "[nicpipe][flow]") {
+  const Dispatch dispatch = dispatch_to(4);
+  for (int port = 1024; port < 1088; ++port) {
+    Frame ports(8);
+    gannet::store_be(ports.data(), static_cast<std::uint16_t>(port));
+    gannet::store_be(ports.data() + 2, std::uint16_t{11211});
+    const Frame received = ip_packet("fd77::1", "fd77::2", 6).payload(ports);
+    std::rotate(ports.begin(), ports.begin() + 2, ports.begin() + 4);
+    const Frame ours = ip_packet("fd77::2", "fd77::1", 6).payload(ports);
+    const auto error = echo_request("fd77::99", "fd77::2", 0, 1280).payload(gannet::Bytes(ours).subspan(14));
+    for (const std::uint8_t type : {1, 2, 3, 4})
+      REQUIRE(worker_of(dispatch, gannet::test::FrameBuilder(error).icmp_type(type, 0).extension(60)) ==
+              worker_of(dispatch, received));
+    REQUIRE(worker_of(dispatch, error) == 0);  // A ping.
+  }
 }
 
 TEST_CASE("a worker's own port goes to that worker, whatever the flow", "[nicpipe][flow]") {
