@@ -37,6 +37,12 @@ std::uint32_t choose_segment_bytes(std::uint64_t region_bytes, std::uint32_t ite
   return std::max(bytes, std::bit_ceil(item_bytes_max));
 }
 
+std::uint32_t usual_item_bytes_max(std::uint64_t region_bytes) noexcept {
+  constexpr std::uint64_t kLeast = 64 * 1024, kMost = 1024 * 1024;
+  const std::uint64_t share = std::clamp(std::bit_floor(region_bytes / 64), kLeast, kMost);
+  return static_cast<std::uint32_t>(std::min(share, std::bit_floor(region_bytes / 16)));
+}
+
 std::uint32_t geometry_crc(const ShardHeader& header) noexcept {
   constexpr std::size_t kFrom = offsetof(ShardHeader, region_bytes);
   constexpr std::size_t kTo = offsetof(ShardHeader, hash_key_b) + sizeof(header.hash_key_b);

@@ -16,6 +16,11 @@ namespace gannet::storage {
 /// smaller where fewer than 8 would fit; at least `item_bytes_max`.
 [[nodiscard]] std::uint32_t choose_segment_bytes(std::uint64_t region_bytes, std::uint32_t item_bytes_max) noexcept;
 
+/// The item_bytes_max that whoever serves clients asks for when nobody chose one: a 64th of the region, 64 KiB to
+/// 1 MiB, less only in a region of less than 1 MiB. Clients of memcached expect 1 MiB, and hit ratio alone would choose
+/// smaller segments.
+[[nodiscard]] std::uint32_t usual_item_bytes_max(std::uint64_t region_bytes) noexcept;
+
 /// False: `why` is one sentence that says what to change. Sizes as in ShardOptions, 0 meaning "choose".
 [[nodiscard]] bool make_geometry(std::uint64_t region_bytes, std::uint32_t segment_bytes, std::uint32_t item_bytes_max,
                                  Geometry& out, std::string& why);

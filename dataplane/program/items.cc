@@ -5,6 +5,7 @@
 
 #include "dataplane/core/routing.h"
 #include "storage/attach.h"
+#include "storage/geometry.h"
 
 namespace gannet::dataplane {
 namespace {
@@ -88,7 +89,9 @@ std::string open_items(const ItemsWish& wish, Items& out) {
   const auto options_of = [&](std::uint32_t index) {
     storage::ShardOptions options;
     options.segment_bytes = wish.segment_bytes;
-    options.item_bytes_max = wish.item_bytes_max;
+    options.item_bytes_max = wish.item_bytes_max != 0 || wish.segment_bytes != 0
+                                 ? wish.item_bytes_max
+                                 : storage::usual_item_bytes_max(out.arena.region(index).size());
     options.hash_key = wish.hash_key;
     options.now = wish.now;
     options.regions = static_cast<std::uint16_t>(count);

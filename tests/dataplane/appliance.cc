@@ -7,6 +7,7 @@
 
 #include "control/abi/config_slot.h"
 #include "dataplane/core/routing.h"
+#include "storage/geometry.h"
 
 namespace gannet::test {
 
@@ -38,7 +39,12 @@ Appliance::Appliance(const Options& options)
     std::string why;
     const MutableBytes region(memory_.back()[0].bytes, options.shard_bytes);
     shards_.push_back(storage::Shard::format(
-        region, {.segment_bytes = options.segment_bytes, .hash_key = {11 + k, 13}, .now = options.now}, why));
+        region,
+        {.segment_bytes = options.segment_bytes,
+         .item_bytes_max = options.segment_bytes != 0 ? 0 : storage::usual_item_bytes_max(options.shard_bytes),
+         .hash_key = {11 + k, 13},
+         .now = options.now},
+        why));
     if (!shards_.back()) throw std::runtime_error(why);
     nicpipe::HostConfig host;
     host.address = ipv4(kAddress);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "dataplane/core/stream_stage.h"
+#include "storage/geometry.h"
 #include "storage/shard.h"
 
 namespace gannet::test {
@@ -222,7 +223,10 @@ class StreamRig {
       memory_.push_back(std::make_unique<Block[]>(options.shard_bytes / sizeof(Block)));
       std::string why;
       shards_.push_back(storage::Shard::format({memory_.back()[0].bytes, options.shard_bytes},
-                                               {.hash_key = {11 + k, 13}, .now = options.now}, why));
+                                               {.item_bytes_max = storage::usual_item_bytes_max(options.shard_bytes),
+                                                .hash_key = {11 + k, 13},
+                                                .now = options.now},
+                                               why));
       if (!shards_.back()) throw std::runtime_error(why);
       streams_.push_back(std::make_unique<Streams>(
           *group_, *shards_.back(),
