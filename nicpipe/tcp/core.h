@@ -97,6 +97,8 @@ class Core {
   void join_gap(Connection& c, Sink& sink) noexcept;
   void consume(Connection& c, std::uint32_t bytes, Sink& sink) noexcept;
   void free_span(std::uint32_t span, Sink& sink) noexcept;
+  void free_spans(std::uint32_t& head, Sink& sink) noexcept;
+  void release_gap(Connection& c, Sink& sink) noexcept;  ///< Forgets what waits beyond rcv_nxt, told or not (RFC 2018 section 8).
   [[nodiscard]] std::uint32_t window_max(const Connection& c) const noexcept;
   [[nodiscard]] Seq window_edge(const Connection& c) const noexcept;
 

@@ -199,6 +199,8 @@ void Core::receive_reset(Connection& c, const Segment& s, Now now, Sink& sink) n
 }
 
 void Core::receive_fin(Connection& c, Now now, Sink& sink) noexcept {
+  // A faulty peer's bytes from beyond its FIN may wait here: they belong to no stream.
+  release_gap(c, sink);
   ++c.rcv_nxt;
   if (seq_lt(c.rcv_edge, c.rcv_nxt)) c.rcv_edge = c.rcv_nxt;
   c.fin_received = true;

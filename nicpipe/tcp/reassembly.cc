@@ -243,6 +243,13 @@ void Core::join_gap(Connection& c, Sink& sink) noexcept {
   c.recent_count = count;
 }
 
+void Core::release_gap(Connection& c, Sink& sink) noexcept {
+  free_spans(c.gap_head, sink);
+  c.gap_tail = kNone;
+  c.gap_count = 0;
+  c.recent_count = 0;
+}
+
 void Core::consume(Connection& c, std::uint32_t bytes, Sink& sink) noexcept {
   MUST_LE(bytes, c.unread);
   c.unread -= bytes;

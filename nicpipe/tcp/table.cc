@@ -150,16 +150,19 @@ void Core::end_all(Sink& sink) noexcept {
   }
 }
 
-void Core::release_received(Connection& c, Sink& sink) noexcept {
-  for (std::uint32_t* head : {&c.read_head, &c.gap_head}) {
-    while (*head != kNone) {
-      const std::uint32_t span = *head;
-      *head = spans[span].next;
-      free_span(span, sink);
-    }
+void Core::free_spans(std::uint32_t& head, Sink& sink) noexcept {
+  while (head != kNone) {
+    const std::uint32_t span = head;
+    head = spans[span].next;
+    free_span(span, sink);
   }
-  c.read_tail = c.gap_tail = kNone;
-  c.unread = c.gap_count = 0;
+}
+
+void Core::release_received(Connection& c, Sink& sink) noexcept {
+  free_spans(c.read_head, sink);
+  c.read_tail = kNone;
+  c.unread = 0;
+  release_gap(c, sink);
 }
 
 /// Needs kDead. While it is in a list it is only marked; whoever takes it out of the last one gives it back.
