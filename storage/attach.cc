@@ -101,7 +101,7 @@ bool Shard::take_over(MutableBytes region, const Geometry& geometry, AttachRepor
   std::uint64_t items = 0;
   for (const std::uint32_t id : kept) {
     pool_.enlist(id);
-    items += std::min<std::uint64_t>(pool_.header(id).live_items, pool_.header(id).used_bytes / sizeof(ItemHeader));
+    items += std::min<std::uint64_t>(pool_.header(id).live_items, pool_.header(id).used_bytes / kItemBytesMin);
   }
   if (pool_.free_segments() == 0) {
     report.why = "no segment is left for the index";
@@ -135,7 +135,7 @@ void Shard::settle_replacement() noexcept {
   if (old != 0 && old != young && may_hold_item(old) && may_hold_item(young)) {
     ItemHeader& from = item_at(old);
     const ItemHeader& to = item_at(young);
-    if (!from.dead() && !to.dead() && has_key(from, to.key()) && to.check == item_check(to)) {
+    if (!from.dead() && !to.dead() && has_key(from, to.key()) && to.check == item_check(to, base_at(young))) {
       ordered_store(from.state, static_cast<std::uint8_t>(from.state | kItemDead));
       SegmentHeader& segment = pool_.header(pool_.segment_of(old));
       if (segment.live_items > 0) --segment.live_items;
@@ -147,15 +147,14 @@ void Shard::settle_replacement() noexcept {
 
 bool Shard::may_hold_item(Location at) const noexcept {
   const Geometry& geometry = pool_.geometry();
-  const std::uint64_t offset = at * 4;
+  const std::uint64_t offset = at * kItemAlign;
   if (at > Index::kLocationMask || offset < geometry.data_offset) return false;
   const std::uint64_t id = (offset - geometry.data_offset) >> geometry.segment_shift;
   if (id >= geometry.segments) return false;
   const SegmentHeader& segment = pool_.header(static_cast<std::uint32_t>(id));
   const std::uint64_t within = (offset - geometry.data_offset) & (geometry.segment_bytes - 1);
-  if (segment.state != SegmentState::kKept || within + sizeof(ItemHeader) > segment.used_bytes) return false;
-  const ItemHeader& item = item_at(at);
-  return item_fits(item.key_bytes(), item.item_bytes(), static_cast<std::uint32_t>(segment.used_bytes - within));
+  if (segment.state != SegmentState::kKept || within >= segment.used_bytes) return false;
+  return item_fits(item_at(at), static_cast<std::uint32_t>(segment.used_bytes - within));
 }
 
 void Shard::presize_index(std::uint64_t items) noexcept {
@@ -164,7 +163,7 @@ void Shard::presize_index(std::uint64_t items) noexcept {
   while (index_.buckets() * Index::kGrowLoad < items) {
     if (index_.growth_needs_segment()) {
       if (pool_.free_segments() <= free_at_least) return;
-      if (pool_.index_segments() >= pool_.segments() / 2) return;
+      if (pool_.index_segments() >= index_segments_max()) return;
       index_.give_segment(pool_.take_for_index(), Index::Use::kBuckets);
     }
     index_.add_empty_page();

@@ -30,9 +30,4 @@ struct AttachReport {
 /// page can be trusted.
 [[nodiscard]] AttachStatus judge_region(Bytes region, Geometry& geometry, std::string& why);
 
-/// Judging items nobody vouches for: no item can lie there otherwise.
-[[nodiscard]] inline bool item_fits(std::uint32_t key_bytes, std::uint64_t item_bytes, std::uint32_t room) noexcept {
-  return key_bytes >= 1 && key_bytes <= 250 && item_bytes <= room;
-}
-
 }  // namespace gannet::storage

@@ -21,6 +21,7 @@ namespace {
 
 void Shard::audit_segment(std::uint32_t id, AuditReport& report) const noexcept {
   const SegmentHeader& segment = pool_.header(id);
+  const SegmentBase& base = pool_.base_of(id);
   const std::uint32_t size = pool_.geometry().segment_bytes;
   if (segment.live_bytes > segment.used_bytes || segment.used_bytes > size) {
     fault(report, "segment %u: live %u <= used %u <= size %u does not hold", id, segment.live_bytes, segment.used_bytes,
@@ -34,7 +35,7 @@ void Shard::audit_segment(std::uint32_t id, AuditReport& report) const noexcept 
   while (offset < segment.used_bytes) {
     const auto& item = *reinterpret_cast<const ItemHeader*>(pool_.data(id) + offset);
     const std::uint32_t item_bytes = item.item_bytes();
-    if (item.key_bytes() == 0 || item.key_bytes() > kKeyBytesMax || item_bytes > segment.used_bytes - offset) {
+    if (!item_fits(item, segment.used_bytes - offset)) {
       fault(report, "segment %u: no item can lie at %u (key %u, %u bytes of %u)", id, offset, item.key_bytes(),
             item_bytes, segment.used_bytes);
       return;
@@ -42,9 +43,11 @@ void Shard::audit_segment(std::uint32_t id, AuditReport& report) const noexcept 
     crc = body_crc_extend(crc, item);
     if (!item.dead() && offset < known) {
       const Location at = pool_.location(id, offset);
-      const std::uint32_t expiry = item.expires_at == kNever ? kNeverExpires : item.expires_at;
-      if (item.check != item_check(item)) fault(report, "segment %u: the item at %u fails its check", id, offset);
-      if (item.cas() == 0 || item.cas() >= header().next_cas)
+      const std::uint64_t cas = item.cas(base);
+      const UnixSeconds expires_at = item.expires_at(base);
+      const std::uint32_t expiry = expires_at == kNever ? kNeverExpires : expires_at;
+      if (item.check != item_check(item, base)) fault(report, "segment %u: the item at %u fails its check", id, offset);
+      if (cas == 0 || cas >= header().next_cas)
         fault(report, "segment %u: the item at %u has a CAS never given", id, offset);
       if (expiry < segment.expiry_min_s || expiry > segment.expiry_max_s) {
         fault(report, "segment %u: the item at %u expires outside the segment's range", id, offset);
@@ -64,7 +67,7 @@ void Shard::audit_segment(std::uint32_t id, AuditReport& report) const noexcept 
   if (segment.state == SegmentState::kSealed) {
     if (crc != segment.body_crc)
       fault(report, "segment %u: sealed body has CRC %08x, header says %08x", id, crc, segment.body_crc);
-    if (header_crc(segment) != segment.header_crc) fault(report, "segment %u: sealed header fails its CRC", id);
+    if (header_crc(segment, base) != segment.header_crc) fault(report, "segment %u: sealed header fails its CRC", id);
   }
   report.items += items;
 }

@@ -65,11 +65,12 @@ void Shard::scan(std::uint64_t& budget) noexcept {
   Collector& job = collector_;
   while (job.at < job.segments && budget > 0) {
     const SegmentHeader& segment = pool_.header(job.window[job.at]);
+    const SegmentBase& base = pool_.base_of(segment.id);
     const std::byte* const data = pool_.data(segment.id);
     while (job.offset < segment.used_bytes && budget > 0) {
       const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
       const std::uint32_t bytes = item.item_bytes();
-      if (!item.dead() && visible(item)) job.histogram[score_of(item)] += bytes;
+      if (!item.dead() && visible(item, base)) job.histogram[score_of(item)] += bytes;
       job.offset += bytes;
       budget -= budget < kScanCost ? budget : kScanCost;
       ++work_.lines_touched;
@@ -191,41 +192,47 @@ void Shard::drain(std::uint64_t& budget) noexcept {
 void Shard::drain_item(Location at, std::uint64_t hash) noexcept {
   Collector& job = collector_;
   const ItemHeader& item = item_at(at);
-  if (!visible(item)) {
+  if (!visible(at)) {
     ++counts_.expired_items;
     forget(hash, at);
     return;
   }
-  const std::uint32_t bytes = item.item_bytes();
-  if (score_of(item) >= job.cutoff && bytes <= job.keep_bytes && move_item(at, hash)) {
-    job.keep_bytes -= bytes;
-    ++counts_.merged_items_kept;
-    return;
+  if (score_of(item) >= job.cutoff && item.item_bytes() <= job.keep_bytes) {
+    if (const std::uint32_t copied = move_item(at, hash); copied != 0) {
+      job.keep_bytes -= std::min<std::uint64_t>(job.keep_bytes, copied);
+      ++counts_.merged_items_kept;
+      return;
+    }
   }
   ++counts_.evicted_items;
   forget(hash, at);
 }
 
-bool Shard::move_item(Location at, std::uint64_t hash) noexcept {
+std::uint32_t Shard::move_item(Location at, std::uint64_t hash) noexcept {
   const ItemHeader& item = item_at(at);
-  const std::uint32_t bytes = item.item_bytes();
-  const std::uint8_t state = collector_.ageing ? aged(item.state, bytes) : item.state & kItemUsesMask;
-  const std::uint64_t worth = lead_of(state, bytes);
+  const std::uint32_t before = item.item_bytes();
+  const std::uint8_t state = collector_.ageing ? aged(item.state, before) : item.state & kItemUsesMask;
+  const std::uint64_t worth = lead_of(state, before);
   const std::uint32_t rank = eviction_ == Eviction::kS3Fifo ? 1 : rank_of(worth);
-  const std::uint32_t into = tail_for(item.expires_at, bytes, rank, false);
-  if (into == kNoSegment) return false;
+  const NewItem same{item.key(), item.value_bytes(), item.flags(), expiry_at(at), cas_at(at)};
+  const auto most = static_cast<std::uint32_t>(item_bytes_most(same.key.size(), same.value_bytes, same.flags));
+  const std::uint32_t into = tail_for(same.expires_at, most, rank, false);
+  if (into == kNoSegment) return 0;
+  const SegmentBase& base = pool_.base_of(into);
   const Location copy_at = pool_.location(into, pool_.header(into).used_bytes);
   ItemHeader& copy = item_at(copy_at);
-  std::memcpy(copy.bytes() + 1, item.bytes() + 1, bytes - 1);
-  copy.state = kItemDead;
-  take_room(into, bytes, item.expires_at);
+  const std::uint32_t bytes = write_item(copy, same, base);
+  MUST(copy.set_cas(base, same.cas));
+  copy.check = item.check;  // Of what it stands for, not of how it is written: damage done here before is still seen.
+  if (same.value_bytes != 0) std::memcpy(copy.value().data(), item.value().data(), same.value_bytes);
+  take_room(into, bytes, same.expires_at);
   work_.bytes_copied += bytes;
-  work_.lines_touched += 2 * lines_of(bytes);
+  work_.lines_touched += lines_of(before) + lines_of(bytes);
   note_written(into, bytes, worth);
   go_live(copy_at, state, at);
   counts_.moved_bytes += bytes;
   supersede(hash, at, copy_at);
-  return true;
+  return bytes;
 }
 
 void Shard::step(std::uint64_t& budget) noexcept {

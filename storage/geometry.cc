@@ -9,7 +9,8 @@
 namespace gannet::storage {
 
 Geometry divide(std::uint64_t region_bytes, std::uint32_t segment_bytes) noexcept {
-  constexpr std::uint64_t kTableBytes = sizeof(SegmentHeader) + kPagesPerSegment * sizeof(std::uint32_t);
+  constexpr std::uint64_t kTableBytes =
+      sizeof(SegmentHeader) + sizeof(SegmentBase) + kPagesPerSegment * sizeof(std::uint32_t);
   constexpr std::uint64_t kDataAlign = 4096;
   Geometry out;
   out.region_bytes = region_bytes;
@@ -21,7 +22,8 @@ Geometry divide(std::uint64_t region_bytes, std::uint32_t segment_bytes) noexcep
   if (region_bytes < around) return out;
   const std::uint64_t fit = (region_bytes - around) / (segment_bytes + kTableBytes);
   out.segments = static_cast<std::uint32_t>(std::min<std::uint64_t>(fit, kSegmentsMax));
-  out.directory_offset = kShardHeaderBytes + std::uint64_t{out.segments} * sizeof(SegmentHeader);
+  out.bases_offset = kShardHeaderBytes + std::uint64_t{out.segments} * sizeof(SegmentHeader);
+  out.directory_offset = out.bases_offset + std::uint64_t{out.segments} * sizeof(SegmentBase);
   const std::uint64_t end = kShardHeaderBytes + out.segments * kTableBytes;
   out.data_offset = (end + kDataAlign - 1) & ~(kDataAlign - 1);
   return out;
@@ -49,8 +51,9 @@ std::uint32_t geometry_crc(const ShardHeader& header) noexcept {
   return crc32c({reinterpret_cast<const std::byte*>(&header) + kFrom, kTo - kFrom});
 }
 
-std::uint32_t header_crc(const SegmentHeader& segment) noexcept {
-  return crc32c({reinterpret_cast<const std::byte*>(&segment), offsetof(SegmentHeader, header_crc)});
+std::uint32_t header_crc(const SegmentHeader& segment, const SegmentBase& base) noexcept {
+  const std::uint32_t crc = crc32c({reinterpret_cast<const std::byte*>(&segment), offsetof(SegmentHeader, header_crc)});
+  return crc32c_extend(crc, {reinterpret_cast<const std::byte*>(&base), sizeof base});
 }
 
 bool make_geometry(std::uint64_t region_bytes, std::uint32_t segment_bytes, std::uint32_t item_bytes_max, Geometry& out,

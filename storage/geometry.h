@@ -28,6 +28,6 @@ namespace gannet::storage {
 /// What the header page's geometry_crc has to be.
 [[nodiscard]] std::uint32_t geometry_crc(const ShardHeader& header) noexcept;
 /// What a sealed segment's header_crc has to be.
-[[nodiscard]] std::uint32_t header_crc(const SegmentHeader& segment) noexcept;
+[[nodiscard]] std::uint32_t header_crc(const SegmentHeader& segment, const SegmentBase& base) noexcept;
 
 }  // namespace gannet::storage

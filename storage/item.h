@@ -1,10 +1,15 @@
-/// An item as it lies in a segment: 20 bytes of header, the client's flags if they are not 0, key, value, zeros up to a
-/// multiple of 4.
+/// An item as it lies in a segment: a header of 8 to 24 bytes (most often 8 to 11), key, value, zeros up to a multiple
+/// of kItemAlign. The shape byte says how wide each field is that need not be wide.
 ///
-///   offset  0        1       2         4            8             12       20
-///          +--------+-------+---------+------------+-------------+--------+------------+-----+-------+-----+
-///          | state  | kind  | check   | lengths    | expires_at  | cas    | flags 0|4  | key | value | pad |
-///          +--------+-------+---------+------------+-------------+--------+------------+-----+-------+-----+
+///   offset  0       1       2       4       5
+///          +-------+-------+-------+-------+-------------+---------+---------+---------+-----+-------+-----+
+///          | state | shape | check | key   | value bytes | flags   | expiry  | cas     | key | value | pad |
+///          |       |       |       | bytes | 1 2 3       | 0 1 2 4 | 0 2 3 4 | 2 3 4 8 |     |       |     |
+///          +-------+-------+-------+-------+-------------+---------+---------+---------+-----+-------+-----+
+///   shape  bits 0..1: value bytes, 1..3 (0: no item)    2..3: flags    4..5: expiry, 0 is never    6..7: cas
+///
+/// Expiry and CAS are signed distances from the segment's base (SegmentBase, storage/segment.h), in whatever width they
+/// fit; the widest fits any. So an item that is moved to another segment may change its shape, but not its check.
 ///
 /// Only `state` ever changes after commit, by one-byte stores of the owner core; no checksum covers it. Everything else
 /// is immutable. Part of the arena format: bump kArenaFormat (storage/segment.h) on change.
@@ -12,6 +17,7 @@
 
 #include <nmmintrin.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,54 +25,205 @@
 #include "storage/base/bytes.h"
 #include "storage/base/clock.h"
 #include "storage/checksum.h"
+#include "storage/segment.h"
 
 namespace gannet::storage {
 
 /// State byte: bit 7 set means no index entry points here (not yet committed, replaced, deleted, moved or evicted);
 /// bits 0..6 remember uses, see storage/priority.h.
 inline constexpr std::uint8_t kItemDead = 0x80, kItemUsesMask = 0x7f;
-/// Kind byte: four bytes of client flags follow the header.
-inline constexpr std::uint8_t kItemHasFlags = 0x01;
 
-inline constexpr std::uint32_t kItemAlign = 4;
+/// `bytes` and the padding behind them.
+template <class T>
+[[nodiscard]] constexpr T padded(T bytes) noexcept {
+  return (bytes + kItemAlign - 1) & ~T{kItemAlign - 1};
+}
+
 /// 24 bits of value length.
 inline constexpr std::uint32_t kValueBytesMax = (1u << 24) - 1;
+/// State to key length, and one byte of each field that is never absent but for the CAS's two.
+inline constexpr std::uint32_t kItemHeaderFixed = 5, kItemHeaderLeast = 8;
+/// A header, and a key of one byte.
+inline constexpr std::uint32_t kItemBytesMin = padded(kItemHeaderLeast + 1u);
 
-struct alignas(4) ItemHeader {
-  std::uint8_t state;        ///< kItemDead | uses.
-  std::uint8_t kind;         ///< kItemHasFlags; other bits 0.
-  std::uint16_t check;       ///< item_check(): from offset 4 to the end, seeded with `kind`.
-  std::uint32_t lengths;     ///< Key bytes in bits 0..7 (1..250), value bytes in bits 8..31.
-  std::uint32_t expires_at;  ///< First unix second in which it is gone; 0: never.
-  std::uint32_t cas_low;     ///< The 64-bit CAS in two halves, so that 4-byte alignment is enough.
-  std::uint32_t cas_high;
+/// What a shape byte means, in bytes.
+struct ItemShape {
+  std::uint8_t header = 0;  ///< All of the header; 0: not the shape of an item.
+  std::uint8_t flags = 0, expires = 0, cas = 0;
+};
 
-  [[nodiscard]] std::uint32_t key_bytes() const noexcept { return lengths & 0xff; }
-  [[nodiscard]] std::uint32_t value_bytes() const noexcept { return lengths >> 8; }
-  [[nodiscard]] std::uint32_t flags_bytes() const noexcept { return (kind & kItemHasFlags) != 0 ? 4 : 0; }
-  [[nodiscard]] std::uint64_t cas() const noexcept { return cas_low | static_cast<std::uint64_t>(cas_high) << 32; }
-  void set_cas(std::uint64_t cas) noexcept {
-    cas_low = static_cast<std::uint32_t>(cas);
-    cas_high = static_cast<std::uint32_t>(cas >> 32);
+namespace detail {
+
+inline constexpr std::array<std::uint8_t, 4> kFlagsWidths{0, 1, 2, 4}, kExpiryWidths{0, 2, 3, 4},
+    kCasWidths{2, 3, 4, 8};
+
+[[nodiscard]] constexpr std::array<ItemShape, 256> make_shapes() noexcept {
+  std::array<ItemShape, 256> out{};
+  for (std::uint32_t shape = 0; shape < out.size(); ++shape) {
+    const std::uint32_t value = shape & 3;
+    if (value == 0) continue;
+    ItemShape& is = out[shape];
+    is.flags = kFlagsWidths[shape >> 2 & 3];
+    is.expires = kExpiryWidths[shape >> 4 & 3];
+    is.cas = kCasWidths[shape >> 6];
+    is.header = static_cast<std::uint8_t>(kItemHeaderFixed + value + is.flags + is.expires + is.cas);
+  }
+  return out;
+}
+
+/// The first of `widths` in which a signed `distance` fits; the last one fits any.
+[[nodiscard]] constexpr std::uint32_t width_code(const std::array<std::uint8_t, 4>& widths,
+                                                 std::int64_t distance) noexcept {
+  for (std::uint32_t code = 0; code < 3; ++code) {
+    const std::int64_t limit = widths[code] != 0 ? std::int64_t{1} << (widths[code] * 8 - 1) : 0;
+    if (distance >= -limit && distance < limit) return code;
+  }
+  return 3;
+}
+[[nodiscard]] constexpr std::uint32_t length_code(std::uint32_t length) noexcept {
+  return length < 1u << 8 ? 1 : length < 1u << 16 ? 2 : 3;
+}
+
+/// The low `width` bytes of `value`: 0, 1, 2, 3, 4 or 8 of them.
+inline void store_low(std::byte* at, std::uint64_t value, std::uint32_t width) noexcept {
+  switch (width) {
+    case 8:
+      return store_raw(at, value);
+    case 4:
+      return store_raw(at, static_cast<std::uint32_t>(value));
+    case 3:
+      store_raw(at + 2, static_cast<std::uint8_t>(value >> 16));
+      [[fallthrough]];
+    case 2:
+      return store_raw(at, static_cast<std::uint16_t>(value));
+    case 1:
+      return store_raw(at, static_cast<std::uint8_t>(value));
+    default:
+      return;
+  }
+}
+
+}  // namespace detail
+
+inline constexpr std::array<ItemShape, 256> kItemShapes = detail::make_shapes();
+
+/// What is to be written. `cas` decides how many bytes it gets, but is itself written by set_cas().
+struct NewItem {
+  Bytes key;
+  std::uint32_t value_bytes = 0, flags = 0;
+  UnixSeconds expires_at = 0;  ///< 0: never.
+  std::uint64_t cas = 0;
+};
+
+/// The narrowest shape of an item in a segment of that base.
+[[nodiscard]] constexpr std::uint8_t shape_of(const NewItem& item, const SegmentBase& base) noexcept {
+  const auto until = static_cast<std::int32_t>(item.expires_at - base.expires_at);
+  std::uint32_t expiry = item.expires_at != 0 ? detail::width_code(detail::kExpiryWidths, until) : 0;
+  const std::uint32_t cas = detail::width_code(detail::kCasWidths, static_cast<std::int64_t>(item.cas - base.cas));
+  return static_cast<std::uint8_t>(detail::length_code(item.value_bytes) |
+                                   (item.flags != 0 ? detail::length_code(item.flags) : 0) << 2 | expiry << 4 |
+                                   cas << 6);
+}
+
+struct alignas(2) ItemHeader {
+  std::uint8_t state;       ///< kItemDead | uses.
+  std::uint8_t shape;       ///< Of kItemShapes.
+  std::uint16_t check;      ///< item_check(): vouches for what the client gets, not for how it is written.
+  std::uint8_t key_length;  ///< 1..250.
+  std::uint8_t fields[3];   ///< Value bytes, and what follows them: up to kItemShapes[shape].header.
+
+  [[nodiscard]] ItemShape widths() const noexcept { return kItemShapes[shape]; }
+  [[nodiscard]] std::uint32_t key_bytes() const noexcept { return key_length; }
+  [[nodiscard]] std::uint32_t value_bytes() const noexcept {
+    return load_raw<std::uint32_t>(bytes() + kItemHeaderFixed - 1) >> 8 & ((1u << (shape & 3) * 8) - 1);
   }
   [[nodiscard]] bool dead() const noexcept { return (state & kItemDead) != 0; }
-  [[nodiscard]] bool expired(UnixSeconds now) const noexcept { return expires_at != 0 && expires_at <= now; }
+
+  // Each field is read by a load that ends where the field does, so that the sign comes with the shift, no width needs
+  // a branch, and nothing outside the item is read.
+  [[nodiscard]] std::uint32_t flags() const noexcept {
+    const ItemShape is = widths();
+    const std::uint64_t raw = load_raw<std::uint32_t>(bytes() + is.header - is.cas - is.expires - 4);
+    return static_cast<std::uint32_t>(raw >> (32 - is.flags * 8));
+  }
+  /// First unix second in which it is gone; 0: never.
+  [[nodiscard]] UnixSeconds expires_at(const SegmentBase& base) const noexcept {
+    const ItemShape is = widths();
+    const std::int64_t raw = static_cast<std::int32_t>(load_raw<std::uint32_t>(bytes() + is.header - is.cas - 4));
+    const UnixSeconds at = base.expires_at + static_cast<std::uint32_t>(raw >> (32 - is.expires * 8));
+    return is.expires != 0 ? at : 0;
+  }
+  [[nodiscard]] std::uint64_t cas(const SegmentBase& base) const noexcept {
+    const ItemShape is = widths();
+    const auto raw = static_cast<std::int64_t>(load_raw<std::uint64_t>(bytes() + is.header - 8));
+    return base.cas + static_cast<std::uint64_t>(raw >> (64 - is.cas * 8));
+  }
+  /// False: it does not fit the shape; nothing was changed.
+  [[nodiscard]] bool set_cas(const SegmentBase& base, std::uint64_t cas) noexcept {
+    const ItemShape is = widths();
+    if (detail::width_code(detail::kCasWidths, static_cast<std::int64_t>(cas - base.cas)) > shape >> 6u) return false;
+    detail::store_low(bytes() + is.header - is.cas, cas - base.cas, is.cas);
+    return true;
+  }
 
   [[nodiscard]] const std::byte* bytes() const noexcept { return reinterpret_cast<const std::byte*>(this); }
   [[nodiscard]] std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this); }
-  [[nodiscard]] std::uint32_t flags() const noexcept {
-    return flags_bytes() != 0 ? load_raw<std::uint32_t>(bytes() + 20) : 0;
+  [[nodiscard]] Bytes key() const noexcept { return {bytes() + widths().header, key_bytes()}; }
+  [[nodiscard]] Bytes value() const noexcept { return {bytes() + widths().header + key_bytes(), value_bytes()}; }
+  [[nodiscard]] MutableBytes value() noexcept { return {bytes() + widths().header + key_bytes(), value_bytes()}; }
+  [[nodiscard]] Bytes key_and_value() const noexcept {
+    return {bytes() + widths().header, std::size_t{key_bytes()} + value_bytes()};
   }
-  [[nodiscard]] Bytes key() const noexcept { return {bytes() + 20 + flags_bytes(), key_bytes()}; }
-  [[nodiscard]] Bytes value() const noexcept { return {bytes() + 20 + flags_bytes() + key_bytes(), value_bytes()}; }
-  [[nodiscard]] MutableBytes value() noexcept { return {bytes() + 20 + flags_bytes() + key_bytes(), value_bytes()}; }
   /// All of it, padding included: the distance to the next item.
   [[nodiscard]] std::uint32_t item_bytes() const noexcept {
-    return (20 + flags_bytes() + key_bytes() + value_bytes() + kItemAlign - 1) & ~(kItemAlign - 1);
+    return padded(widths().header + key_bytes() + value_bytes());
   }
 };
-static_assert(sizeof(ItemHeader) == 20 && offsetof(ItemHeader, check) == 2 && offsetof(ItemHeader, lengths) == 4 &&
-              offsetof(ItemHeader, expires_at) == 8 && offsetof(ItemHeader, cas_low) == 12);
+static_assert(sizeof(ItemHeader) == kItemHeaderLeast && offsetof(ItemHeader, check) == 2 &&
+              offsetof(ItemHeader, key_length) == 4 && offsetof(ItemHeader, fields) == kItemHeaderFixed);
+static_assert(kItemAlign % alignof(ItemHeader) == 0 && sizeof(ItemHeader) < kItemBytesMin);
+static_assert(kItemShapes[0x01].header == kItemHeaderLeast && kItemShapes[0xff].header == 24);
+
+/// Bytes an item takes in a segment at most, whichever it comes to lie in. In 64 bits, so that no length a client can
+/// state overflows.
+[[nodiscard]] constexpr std::uint64_t item_bytes_most(std::uint64_t key_bytes, std::uint64_t value_bytes,
+                                                      std::uint32_t flags) noexcept {
+  return padded(20 + (flags != 0 ? 4 : 0) + key_bytes + value_bytes);
+}
+/// The same at least: an item without flags, soon after its segment was opened.
+[[nodiscard]] constexpr std::uint32_t item_bytes_least(std::uint32_t key_bytes, std::uint32_t value_bytes) noexcept {
+  return padded(kItemHeaderLeast - 1 + detail::length_code(value_bytes) + key_bytes + value_bytes);
+}
+
+/// Whether an item can lie at `item` with `room` bytes (readable, whatever they hold) up to the end of what was
+/// written.
+[[nodiscard]] inline bool item_fits(const ItemHeader& item, std::uint32_t room) noexcept {
+  return room >= kItemBytesMin && item.widths().header != 0 && item.key_bytes() >= 1 && item.key_bytes() <= 250 &&
+         item.item_bytes() <= room;
+}
+
+/// Writes a dead item: header but for the CAS, key and padding; the value is the caller's. Needs room for
+/// item_bytes_most(). Gives its item_bytes().
+inline std::uint32_t write_item(ItemHeader& item, const NewItem& from, const SegmentBase& base) noexcept {
+  item.state = kItemDead;
+  item.shape = shape_of(from, base);
+  item.check = 0;
+  item.key_length = static_cast<std::uint8_t>(from.key.size());
+  const ItemShape is = item.widths();
+  const auto key_bytes = static_cast<std::uint32_t>(from.key.size());
+  const std::uint32_t bytes = padded(is.header + key_bytes + from.value_bytes);
+  std::memset(item.bytes() + bytes - kItemAlign, 0, kItemAlign);  // The padding; what comes next goes over it.
+  std::byte* at = item.bytes() + kItemHeaderFixed;
+  const std::uint32_t value_width = item.shape & 3;
+  detail::store_low(at, from.value_bytes, value_width);
+  at += value_width;
+  detail::store_low(at, from.flags, is.flags);
+  at += is.flags;
+  detail::store_low(at, from.expires_at - base.expires_at, is.expires);
+  at += is.expires + is.cas;
+  std::memcpy(at, from.key.data(), key_bytes);
+  return bytes;
+}
 
 /// Whether two runs of `count` bytes are the same. Inline and without a branch on the content: for keys, which are
 /// short. Reads nothing outside the runs: the last step overlaps the one before it.
@@ -89,15 +246,9 @@ static_assert(sizeof(ItemHeader) == 20 && offsetof(ItemHeader, check) == 2 && of
   return different == std::byte{0};
 }
 
-/// Bytes an item takes in a segment. In 64 bits, so that no length a client can state overflows.
-[[nodiscard]] constexpr std::uint64_t item_bytes_for(std::uint64_t key_bytes, std::uint64_t value_bytes,
-                                                     std::uint32_t flags) noexcept {
-  return (20 + (flags != 0 ? 4 : 0) + key_bytes + value_bytes + kItemAlign - 1) & ~std::uint64_t{kItemAlign - 1};
-}
-
 /// The CRC32C of all of an item but its state byte.
 [[nodiscard]] inline std::uint32_t item_crc(const ItemHeader& item) noexcept {
-  return crc32c_of_item({item.bytes() + 1, item.item_bytes() - 1});
+  return crc32c_of_item(0, {item.bytes() + 1, item.item_bytes() - 1});
 }
 
 /// A segment's body CRC one item further: the CRC32C of its items' CRC32Cs. Not of the bytes in one run, because then
@@ -106,9 +257,15 @@ static_assert(sizeof(ItemHeader) == 20 && offsetof(ItemHeader, check) == 2 && of
   return _mm_crc32_u32(crc, item_crc(item));
 }
 
-/// The short check of a committed item: what replay of an open segment goes by.
-[[nodiscard]] inline std::uint16_t item_check(const ItemHeader& item) noexcept {
-  return fold_crc(crc32c_extend(item.kind, {item.bytes() + 4, item.item_bytes() - 4}));
+/// The short check of a committed item, and what replay of an open segment goes by: of the lengths, flags, expiry and
+/// CAS it stands for, then key and value. It is the same wherever the item is moved to, so moving does not renew it,
+/// and in a segment whose base was damaged no item has it.
+[[nodiscard]] inline std::uint16_t item_check(const ItemHeader& item, const SegmentBase& base) noexcept {
+  std::uint64_t crc = 0xffffffff;
+  crc = _mm_crc32_u64(crc, item.key_bytes() | std::uint64_t{item.value_bytes()} << 32);
+  crc = _mm_crc32_u64(crc, item.flags() | std::uint64_t{item.expires_at(base)} << 32);
+  crc = _mm_crc32_u64(crc, item.cas(base));
+  return fold_crc(crc32c_of_item(~static_cast<std::uint32_t>(crc), item.key_and_value()));
 }
 
 }  // namespace gannet::storage

@@ -25,24 +25,27 @@ std::uint64_t Shard::take_items(const Shard& from, const std::function<bool(Byte
   std::uint64_t taken = 0;
   for (const std::uint32_t id : order) {
     const std::uint32_t used = from.pool_.header(id).used_bytes;
+    const SegmentBase& base = from.pool_.base_of(id);
     for (std::uint32_t offset = 0; offset < used;) {
       const auto& item = *reinterpret_cast<const ItemHeader*>(from.pool_.data(id) + offset);
       offset += item.item_bytes();
-      if (item.dead() || !from.visible(item) || !mine(item.key()) || !adopt(item)) continue;
+      if (item.dead() || !from.visible(item, base) || !mine(item.key()) || !adopt(item, base)) continue;
       if (++taken % kTickEvery == 0) tick(now_, kTickBytes);
     }
   }
   return taken;
 }
 
-bool Shard::adopt(const ItemHeader& item) noexcept {
-  if (item.item_bytes() > item_bytes_max_ || !ready_index()) return false;
+bool Shard::adopt(const ItemHeader& item, const SegmentBase& base) noexcept {
+  const std::uint64_t most = item_bytes_most(item.key_bytes(), item.value_bytes(), item.flags());
+  if (most > item_bytes_max_ || !ready_index()) return false;
   const Bytes key = item.key(), value = item.value();
   const std::uint64_t hash = keyed_hash(hash_key_, key);
-  const Location at = make_item(key, item.value_bytes(), item.flags(), item.expires_at);
+  const std::uint64_t cas = item.cas(base);
+  const Location at = make_item({key, item.value_bytes(), item.flags(), item.expires_at(base), cas});
   if (at == 0) return false;
   if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
-  if (!publish(hash, at, item.cas(), locate(hash, key))) return false;
+  if (!publish(hash, at, cas, locate(hash, key))) return false;
   ordered_store(item_at(at).state, static_cast<std::uint8_t>(item.state & kItemUsesMask));
   tend_index(kGrowStepsPerSet);
   return true;

@@ -5,6 +5,7 @@
 // an older value not read yet would take its place: an item already expired stands for each removal (Shard::remove),
 // and segments opened since the attach are not evicted (Shard::evictable). A process that dies meanwhile leaves
 // restore_sequence in the header page; the next one reads everything before it serves, the higher CAS of a key staying.
+#include <algorithm>
 #include <array>
 
 #include "storage/attach.h"
@@ -47,16 +48,16 @@ void Shard::end_restore() noexcept {
 void Shard::verify_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
   Restore& job = restore_;
   SegmentHeader& segment = pool_.header(id);
+  const SegmentBase& base = pool_.base_of(id);
   const std::byte* const data = pool_.data(id);
-  if (job.offset == 0) job.sealed = segment.header_crc == header_crc(segment);
+  if (job.offset == 0) job.sealed = segment.header_crc == header_crc(segment, base);
   while (job.offset < segment.used_bytes && budget > 0) {
     const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
-    const std::uint32_t room = segment.used_bytes - job.offset;
-    const bool fits = room >= sizeof(ItemHeader) && item_fits(item.key_bytes(), item.item_bytes(), room);
+    const bool fits = item_fits(item, segment.used_bytes - job.offset);
     if (job.sealed) {
       if (!fits) return retire_kept(id);
       job.crc = body_crc_extend(job.crc, item);
-    } else if (!fits || (!item.dead() && item.check != item_check(item))) {
+    } else if (!fits || (!item.dead() && item.check != item_check(item, base))) {
       // The segment ends here: nobody vouches for anything behind an item that fails.
       if (job.careful) return retire_kept(id);
       ++counts_.damaged_segments;
@@ -67,7 +68,7 @@ void Shard::verify_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
     if (!item.dead()) {
       ++job.live_items;
       job.live_bytes += bytes;
-      if (item.cas() > job.cas_max) job.cas_max = item.cas();
+      job.cas_max = std::max(job.cas_max, item.cas(base));
     }
     job.offset += bytes;
     budget -= budget < bytes ? budget : bytes;
@@ -146,8 +147,9 @@ void Shard::enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
 
 void Shard::enter_item(Location at, std::uint64_t hash) noexcept {
   const ItemHeader& item = item_at(at);
+  const std::uint64_t cas = cas_at(at);
   // What expired may stand for a removal of something not read yet if the earlier process did not get to the end.
-  if (item.cas() < flush_cas_ || (!restore_.careful && item.expired(now_))) {
+  if (cas < flush_cas_ || (!restore_.careful && expired(expiry_at(at)))) {
     ++counts_.restore_dropped;
     bury(at);
     return;
@@ -164,7 +166,7 @@ void Shard::enter_item(Location at, std::uint64_t hash) noexcept {
     return;
   }
   ++counts_.restore_dropped;
-  if (item_at(other).cas() >= item.cas()) {
+  if (cas_at(other) >= cas) {
     bury(at);
     return;
   }
@@ -183,7 +185,7 @@ void Shard::remove(std::uint64_t hash, Bytes key, Location at) noexcept {
 
 bool Shard::mark_removed(std::uint64_t hash, Bytes key) noexcept {
   if (!ready_index()) return false;
-  const Location at = make_item(key, 0, 0, kLongGone);
+  const Location at = make_item({key, 0, 0, kLongGone, kNextCas});
   if (at == 0) return false;
   return publish(hash, at, header().next_cas++, locate(hash, key));
 }

@@ -49,12 +49,13 @@ bool Shard::scrub_segment(const SegmentHeader& segment, std::uint32_t& left) noe
   while (job.offset < segment.used_bytes && left > 0) {
     const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
     const std::uint32_t room = segment.used_bytes - job.offset;
-    if (room < sizeof(ItemHeader) || !item_fits(item.key_bytes(), item.item_bytes(), room)) return false;
+    if (!item_fits(item, room)) return false;
     job.crc = body_crc_extend(job.crc, item);
     job.offset += item.item_bytes();
     left -= std::min(left, item.item_bytes());
   }
-  return job.offset < segment.used_bytes || (job.crc == segment.body_crc && header_crc(segment) == segment.header_crc);
+  return job.offset < segment.used_bytes ||
+         (job.crc == segment.body_crc && header_crc(segment, pool_.base_of(segment.id)) == segment.header_crc);
 }
 
 void Shard::next_to_scrub() noexcept {
@@ -74,9 +75,9 @@ void Shard::give_up(std::uint32_t id) noexcept {
   counts_.damaged_items += segment.live_items;
   ordered_store(segment.state, SegmentState::kDraining);
   const std::byte* const data = pool_.data(id);
-  for (std::uint32_t offset = 0; offset + sizeof(ItemHeader) <= segment.used_bytes;) {
+  for (std::uint32_t offset = 0; offset < segment.used_bytes;) {
     const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
-    if (!item_fits(item.key_bytes(), item.item_bytes(), segment.used_bytes - offset)) break;
+    if (!item_fits(item, segment.used_bytes - offset)) break;
     const Location at = pool_.location(id, offset);
     offset += item.item_bytes();
     if (const std::uint64_t hash = hash_at(at); index_.holds(hash, at)) index_.remove(hash, at);
@@ -90,7 +91,7 @@ void Shard::give_up(std::uint32_t id) noexcept {
 
 void Shard::sweep() noexcept {
   Scrub& job = scrub_;
-  const Location first = pool_.location(job.damaged, 0), end = first + pool_.geometry().segment_bytes / 4;
+  const Location first = pool_.location(job.damaged, 0), end = first + pool_.geometry().segment_bytes / kItemAlign;
   for (std::uint32_t i = 0; i < kSweepBucketsMax && job.bucket < index_.buckets(); ++i)
     index_.sweep(job.bucket++, first, end);
   if (job.bucket < index_.buckets()) return;

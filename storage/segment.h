@@ -1,10 +1,12 @@
 /// The arena format of one shard: what lies where in its region, and the two headers that describe it. Everything a
 /// shard keeps lies in the region; places are offsets from its start, so that another process can map it anywhere.
 ///
-///   +--------------+-----------------------+---------------------+-----------+-----------+ ... +-----------+
-///   | ShardHeader  | SegmentHeader[n]      | index directory     | segment 0 | segment 1 |     | segment   |
-///   | 4096 B       | 64 B each             | u32 per index page  |           |           |     | n - 1     |
-///   +--------------+-----------------------+---------------------+-----------+-----------+ ... +-----------+
+///   +--------------+------------------+----------------+--------------------+-----------+-----------+ ...
+///   +-----------+ | ShardHeader  | SegmentHeader[n] | SegmentBase[n] | index directory    | segment 0 | segment 1 | |
+///   segment   | | 4096 B       | 64 B each        | 16 B each      | u32 per index page |           |           | | n
+///   - 1     |
+///   +--------------+------------------+----------------+--------------------+-----------+-----------+ ...
+///   +-----------+
 #pragma once
 
 #include <atomic>
@@ -17,7 +19,7 @@
 namespace gannet::storage {
 
 /// Version of everything in this file and in storage/item.h.
-inline constexpr std::uint32_t kArenaFormat = 2;
+inline constexpr std::uint32_t kArenaFormat = 3;
 inline constexpr std::uint64_t kShardMagic = 0x3164726168736e67;  // "gnshard1"
 inline constexpr std::uint32_t kSegmentMagic = 0x67657367;        // "gseg"
 
@@ -29,6 +31,8 @@ inline constexpr std::uint32_t kSegmentsMax = 1u << 24;
 /// Index pages per segment: what the index grows by, so that a small arena need not give it whole segments.
 inline constexpr std::uint32_t kPagesPerSegment = 8;
 inline constexpr std::uint32_t kNoSegment = 0xffffffff;
+/// Items begin at multiples of it, and places are counted in it.
+inline constexpr std::uint32_t kItemAlign = 4;
 
 /// kFree -> kOpen -> kClosed -> kSealed -> kDraining -> kFree; a closed segment may drain unsealed; kFree <-> kIndex.
 /// After an attach: whatever held items -> kKept -> kSealed or kClosed, once it was read.
@@ -53,7 +57,7 @@ struct alignas(64) SegmentHeader {
                                ///< after it, all is gone.
   std::uint32_t used_bytes;    ///< Next free byte, from the segment's start.
   std::uint32_t body_crc;      ///< From sealing on: chained over the items, see body_crc_extend() in storage/item.h.
-  std::uint32_t header_crc;    ///< From sealing on: CRC32C of the bytes before it. Written last.
+  std::uint32_t header_crc;    ///< From sealing on: CRC32C of the bytes before it and of the base. Written last.
   std::uint32_t live_bytes;    ///< Bytes of items whose dead bit is clear. live_bytes <= used_bytes <= segment size.
   std::uint32_t live_items;    ///< Raised before a dead bit is cleared, lowered after one is set: never too small.
   /// Neighbours in the TTL bucket's list, older towards `previous`; `next` also links the free list, and of a segment
@@ -69,6 +73,15 @@ struct alignas(64) SegmentHeader {
 inline constexpr std::uint32_t kNeverExpires = 0xffffffff;
 static_assert(sizeof(SegmentHeader) == 64 && offsetof(SegmentHeader, header_crc) == 36 &&
               offsetof(SegmentHeader, reserved) == 62);
+
+/// What the items of a segment count their CAS and their expiry from. Given before the segment is opened, never changed
+/// while an item lies in it. Apart from the header, because every hit reads it: 4 GiB of segments have 64 KiB of it.
+struct alignas(16) SegmentBase {
+  std::uint64_t cas;         ///< An item's distance from it is signed, modulo 2^64.
+  std::uint32_t expires_at;  ///< Unix seconds; the distance is signed, modulo 2^32.
+  std::uint32_t reserved;    ///< 0.
+};
+static_assert(sizeof(SegmentBase) == 16 && offsetof(SegmentBase, expires_at) == 8);
 
 /// First page of the region. The first two lines are written once, at format; the others by the owner core while
 /// serving.
@@ -105,11 +118,11 @@ static_assert(sizeof(ShardHeader) == 256 && offsetof(ShardHeader, region_bytes) 
 
 /// What follows from the region's size and the segment size; the same sum is done at format and at attach.
 struct Geometry {
-  std::uint64_t region_bytes = 0, directory_offset = 0, data_offset = 0;
+  std::uint64_t region_bytes = 0, bases_offset = 0, directory_offset = 0, data_offset = 0;
   std::uint32_t segment_bytes = 0, segment_shift = 0, segments = 0, page_bytes = 0, page_shift = 0;
 };
 
-/// Place of an item in the region, in units of 4 bytes; 0 is nowhere (the header page lies there).
+/// Place of an item in the region, in units of kItemAlign; 0 is nowhere (the header page lies there).
 using Location = std::uint64_t;
 
 /// A store that the compiler leaves where it stands among all other stores. x86 makes stores visible in program order,

@@ -7,6 +7,7 @@ namespace gannet::storage {
 void SegmentPool::lay_out(MutableBytes region, const Geometry& geometry) noexcept {
   base_ = region.data();
   headers_ = reinterpret_cast<SegmentHeader*>(base_ + kShardHeaderBytes);
+  bases_ = reinterpret_cast<SegmentBase*>(base_ + geometry.bases_offset);
   geometry_ = geometry;
   oldest_.fill(kNoSegment);
   youngest_.fill(kNoSegment);
@@ -18,6 +19,7 @@ void SegmentPool::wipe(std::uint32_t id) noexcept {
   fresh.magic = kSegmentMagic;
   fresh.id = id;
   headers_[id] = fresh;
+  bases_[id] = SegmentBase{};
   push_free(id);
 }
 
@@ -33,9 +35,9 @@ std::uint32_t SegmentPool::attach(MutableBytes region, const Geometry& geometry,
     SegmentHeader& segment = headers_[id];
     const bool ours = segment.magic == kSegmentMagic && segment.id == id && segment.state <= SegmentState::kKept;
     const bool holds = ours && segment.state != SegmentState::kFree && segment.state != SegmentState::kIndex;
-    const bool sane = segment.used_bytes <= geometry.segment_bytes && segment.used_bytes % 4 == 0 &&
+    const bool sane = segment.used_bytes <= geometry.segment_bytes && segment.used_bytes % kItemAlign == 0 &&
                       segment.ttl_bucket < kTtlBuckets &&
-                      (segment.state != SegmentState::kSealed || segment.header_crc == header_crc(segment));
+                      (segment.state != SegmentState::kSealed || segment.header_crc == header_crc(segment, bases_[id]));
     if (!ours || (holds && !sane)) ++damaged;
     if (!holds || !sane || segment.live_items == 0) {
       wipe(id);
@@ -82,11 +84,13 @@ void SegmentPool::push_free(std::uint32_t id) noexcept {
   ++free_;
 }
 
-std::uint32_t SegmentPool::open(std::uint32_t bucket, std::uint64_t sequence, UnixSeconds now) noexcept {
+std::uint32_t SegmentPool::open(std::uint32_t bucket, std::uint64_t sequence, UnixSeconds now,
+                                const SegmentBase& base) noexcept {
   MUST_LT(bucket, kTtlBuckets);
   const std::uint32_t id = pop_free();
   SegmentHeader& segment = headers_[id];
   MUST_EQ(segment.pins + segment.reservations, 0);
+  bases_[id] = base;
   segment.sequence = sequence;
   segment.created_s = now;
   segment.expiry_min_s = kNeverExpires;

@@ -46,18 +46,20 @@ class SegmentPool {
 
   [[nodiscard]] SegmentHeader& header(std::uint32_t id) noexcept { return headers_[id]; }
   [[nodiscard]] const SegmentHeader& header(std::uint32_t id) const noexcept { return headers_[id]; }
+  [[nodiscard]] const SegmentBase& base_of(std::uint32_t id) const noexcept { return bases_[id]; }
   [[nodiscard]] std::byte* data(std::uint32_t id) const noexcept {
     return base_ + geometry_.data_offset + (static_cast<std::uint64_t>(id) << geometry_.segment_shift);
   }
   [[nodiscard]] Location location(std::uint32_t id, std::uint32_t offset) const noexcept {
-    return (geometry_.data_offset + (static_cast<std::uint64_t>(id) << geometry_.segment_shift) + offset) / 4;
+    return (geometry_.data_offset + (static_cast<std::uint64_t>(id) << geometry_.segment_shift) + offset) / kItemAlign;
   }
   [[nodiscard]] std::uint32_t segment_of(Location at) const noexcept {
-    return static_cast<std::uint32_t>((at * 4 - geometry_.data_offset) >> geometry_.segment_shift);
+    return static_cast<std::uint32_t>((at * kItemAlign - geometry_.data_offset) >> geometry_.segment_shift);
   }
 
   /// Takes a free segment for `bucket`, puts it at the end of the bucket's list. Needs free_segments() > 0.
-  [[nodiscard]] std::uint32_t open(std::uint32_t bucket, std::uint64_t sequence, UnixSeconds now) noexcept;
+  [[nodiscard]] std::uint32_t open(std::uint32_t bucket, std::uint64_t sequence, UnixSeconds now,
+                                   const SegmentBase& base) noexcept;
   /// kOpen -> kClosed.
   void close(std::uint32_t id) noexcept;
   /// Out of its bucket's list and onto the free list. Needs no pin, no reservation, no live item.
@@ -79,6 +81,7 @@ class SegmentPool {
 
   std::byte* base_ = nullptr;
   SegmentHeader* headers_ = nullptr;
+  SegmentBase* bases_ = nullptr;
   Geometry geometry_;
   std::uint32_t free_head_ = kNoSegment, free_ = 0, index_ = 0;
   std::array<std::uint32_t, kTtlBuckets> oldest_{}, youngest_{};

@@ -23,7 +23,7 @@ Location Shard::locate(std::uint64_t hash, Bytes key) const noexcept {
 
 Location Shard::locate_visible(std::uint64_t hash, Bytes key) const noexcept {
   const Location at = locate(hash, key);
-  return at != 0 && visible(item_at(at)) ? at : 0;
+  return at != 0 && visible(at) ? at : 0;
 }
 
 void Shard::count_use(ItemHeader& item) noexcept {
@@ -39,11 +39,12 @@ void Shard::count_use(ItemHeader& item) noexcept {
 
 void Shard::describe(Location at, ItemView& out) const noexcept {
   const ItemHeader& item = item_at(at);
+  out.segment = pool_.segment_of(at);
+  const SegmentBase& base = pool_.base_of(out.segment);
   out.value = item.value();
   out.flags = item.flags();
-  out.expires_at = item.expires_at;
-  out.cas = item.cas();
-  out.segment = pool_.segment_of(at);
+  out.expires_at = item.expires_at(base);
+  out.cas = item.cas(base);
 }
 
 void Shard::prefetch_burst(std::span<Probe* const> probes) const noexcept {
@@ -67,9 +68,12 @@ void Shard::prefetch_burst(std::span<Probe* const> probes) const noexcept {
   // What prefetch_item() found is still an entry if none was withdrawn since; then the index need not be read again.
   Location at = probe.place;
   if (at == 0 || probe.seen != index_.withdrawals() || !has_key(item_at(at), key)) at = locate(probe.hash, key);
-  if (at == 0 || !visible(item_at(at))) return FindStatus::kMiss;
+  if (at == 0) return FindStatus::kMiss;
+  ItemView view;
+  describe(at, view);
+  if (expired(view.expires_at) || view.cas < flush_cas_) return FindStatus::kMiss;
   count_use(item_at(at));
-  describe(at, out);
+  out = view;
   return FindStatus::kHit;
 }
 
@@ -97,7 +101,7 @@ void Shard::unpin(std::uint32_t segment) noexcept {
 StoreStatus Shard::judge(Location at, SetMode mode, std::uint64_t cas) const noexcept {
   if (cas != 0) {
     if (at == 0) return StoreStatus::kNotFound;
-    return item_at(at).cas() == cas ? StoreStatus::kStored : StoreStatus::kExists;
+    return cas_at(at) == cas ? StoreStatus::kStored : StoreStatus::kExists;
   }
   if (mode == SetMode::kAdd && at != 0) return StoreStatus::kExists;
   if (mode == SetMode::kReplace && at == 0) return StoreStatus::kNotFound;
@@ -113,27 +117,23 @@ void Shard::take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds ex
   ordered_store(into.used_bytes, into.used_bytes + bytes);
 }
 
-Location Shard::make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t flags, UnixSeconds expires_at) noexcept {
-  const auto bytes = static_cast<std::uint32_t>(item_bytes_for(key.size(), value_bytes, flags));
-  pace(bytes);
-  const std::uint64_t worth = worth_of(1, bytes);
-  const std::uint32_t segment = tail_for(expires_at, bytes, rank_of(worth), true);
+Location Shard::make_item(NewItem item) noexcept {
+  // Which shape it gets is known with the segment: until then, room is asked for the widest.
+  const auto most = static_cast<std::uint32_t>(item_bytes_most(item.key.size(), item.value_bytes, item.flags));
+  pace(most);
+  const std::uint64_t worth =
+      worth_of(1, item_bytes_least(static_cast<std::uint32_t>(item.key.size()), item.value_bytes));
+  const std::uint32_t segment = tail_for(item.expires_at, most, rank_of(worth), true);
   if (segment == kNoSegment) {
     ++counts_.set_no_memory;
     return 0;
   }
+  const SegmentBase& base = pool_.base_of(segment);
+  if (item.cas == kNextCas) item.cas = header().next_cas;
+  if (item.cas == kAnyCas) item.cas = base.cas ^ std::uint64_t{1} << 63;  // As far away as can be.
   const Location at = pool_.location(segment, pool_.header(segment).used_bytes);
-  ItemHeader& item = item_at(at);
-  store_raw(item.bytes() + bytes - kItemAlign, std::uint32_t{0});  // The padding; key and value go over it.
-  item.state = kItemDead;
-  item.kind = flags != 0 ? kItemHasFlags : 0;
-  item.check = 0;
-  item.lengths = static_cast<std::uint32_t>(key.size()) | value_bytes << 8;
-  item.expires_at = expires_at;
-  item.set_cas(0);
-  if (flags != 0) store_raw(item.bytes() + sizeof(ItemHeader), flags);
-  std::memcpy(const_cast<std::byte*>(item.key().data()), key.data(), key.size());
-  take_room(segment, bytes, expires_at);
+  const std::uint32_t bytes = write_item(item_at(at), item, base);
+  take_room(segment, bytes, item.expires_at);
   work_.bytes_copied += bytes;
   work_.lines_touched += lines_of(bytes);
   note_written(segment, bytes, worth);
@@ -166,7 +166,7 @@ void Shard::discard(Location at) noexcept {
   const std::uint32_t bytes = item.item_bytes(), id = pool_.segment_of(at);
   SegmentHeader& segment = pool_.header(id);
   // The last item of an open segment gives its room back; elsewhere it stays behind, dead.
-  if (segment.state == SegmentState::kOpen && at + bytes / 4 == pool_.location(id, segment.used_bytes)) {
+  if (segment.state == SegmentState::kOpen && at + bytes / kItemAlign == pool_.location(id, segment.used_bytes)) {
     ordered_store(segment.used_bytes, segment.used_bytes - bytes);
   }
   release_if_empty(id);
@@ -195,8 +195,9 @@ void Shard::supersede(std::uint64_t hash, Location old, Location at) noexcept {
 
 bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept {
   ItemHeader& item = item_at(at);
-  item.set_cas(cas);
-  item.check = item_check(item);
+  const SegmentBase& base = base_at(at);
+  MUST(item.set_cas(base, cas));
+  item.check = item_check(item, base);
   // A new value under a known key inherits what is known about the key.
   std::uint8_t state = state_of(epoch_, 0);
   if (old != 0) {
@@ -251,7 +252,7 @@ StoreStatus Shard::reserve(Probe probe, const SetRequest& request, UnixSeconds n
     ++counts_.set_no_memory;
     return StoreStatus::kNoMemory;
   }
-  const Location at = make_item(request.key, request.value_bytes, request.flags, request.expires_at);
+  const Location at = make_item({request.key, request.value_bytes, request.flags, request.expires_at, kAnyCas});
   if (at == 0) return StoreStatus::kNoMemory;
   ++pool_.header(pool_.segment_of(at)).reservations;
   const std::uint32_t slot = reservation_free_;
@@ -291,7 +292,7 @@ void Shard::abandon(const Reservation& reservation) noexcept {
 StoreStatus Shard::finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept {
   const Location old = locate(hash, key);
   const std::uint64_t cas = header().next_cas++;
-  if (item_at(at).expired(now_) && !restoring()) {  // Stored, and gone at once: nothing is left to be seen.
+  if (expired(expiry_at(at)) && !restoring()) {  // Stored, and gone at once: nothing is left to be seen.
     if (old != 0) forget(hash, old);
     discard(at);
   } else if (!publish(hash, at, cas, old)) {
@@ -314,7 +315,7 @@ StoreStatus Shard::set(Probe probe, const SetRequest& request, Bytes value, Unix
   if (status != StoreStatus::kStored) return status;
   // First what may evict, then the item: nothing between make_item and publish may move it.
   if (!ready_index()) return StoreStatus::kNoMemory;
-  const Location at = make_item(request.key, request.value_bytes, request.flags, request.expires_at);
+  const Location at = make_item({request.key, request.value_bytes, request.flags, request.expires_at, kNextCas});
   if (at == 0) return StoreStatus::kNoMemory;
   if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
   if (conditional) status = judge(locate_visible(probe.hash, request.key), request.mode, request.cas);
@@ -328,7 +329,7 @@ StoreStatus Shard::erase(Probe probe, Bytes key, std::uint64_t cas, UnixSeconds 
   check_owner();
   advance(now);
   const Location at = locate_visible(probe.hash, key);
-  if (at != 0 && cas != 0 && item_at(at).cas() != cas) return StoreStatus::kExists;
+  if (at != 0 && cas != 0 && cas_at(at) != cas) return StoreStatus::kExists;
   remove(probe.hash, key, at);
   return at != 0 ? StoreStatus::kStored : StoreStatus::kNotFound;
 }

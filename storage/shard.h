@@ -221,8 +221,11 @@ class Shard {
     return *reinterpret_cast<const ShardHeader*>(pool_.base());
   }
   [[nodiscard]] ItemHeader& item_at(Location at) const noexcept {
-    return *reinterpret_cast<ItemHeader*>(pool_.base() + at * 4);
+    return *reinterpret_cast<ItemHeader*>(pool_.base() + at * kItemAlign);
   }
+  [[nodiscard]] const SegmentBase& base_at(Location at) const noexcept { return pool_.base_of(pool_.segment_of(at)); }
+  [[nodiscard]] std::uint64_t cas_at(Location at) const noexcept { return item_at(at).cas(base_at(at)); }
+  [[nodiscard]] UnixSeconds expiry_at(Location at) const noexcept { return item_at(at).expires_at(base_at(at)); }
   [[nodiscard]] std::uint64_t hash_at(Location at) const noexcept { return keyed_hash(hash_key_, item_at(at).key()); }
   /// Cache lines that `bytes` in a row lie in, at most.
   [[nodiscard]] static constexpr std::uint32_t lines_of(std::uint32_t bytes) noexcept { return bytes / 64 + 2; }
@@ -230,9 +233,13 @@ class Shard {
   // shard.cc
   /// Takes `now` in: never backwards; a delayed flush whose second has come is done.
   UnixSeconds advance(UnixSeconds now) noexcept;
-  [[nodiscard]] bool visible(const ItemHeader& item) const noexcept {
-    return !item.expired(now_) && item.cas() >= flush_cas_;
+  [[nodiscard]] bool expired(UnixSeconds expires_at) const noexcept {
+    return expires_at != kNever && expires_at <= now_;
   }
+  [[nodiscard]] bool visible(const ItemHeader& item, const SegmentBase& base) const noexcept {
+    return !expired(item.expires_at(base)) && item.cas(base) >= flush_cas_;
+  }
+  [[nodiscard]] bool visible(Location at) const noexcept { return visible(item_at(at), base_at(at)); }
   [[nodiscard]] static bool has_key(const ItemHeader& item, Bytes key) noexcept {
     return item.key_bytes() == key.size() && equal_bytes(item.key().data(), key.data(), key.size());
   }
@@ -240,10 +247,11 @@ class Shard {
   [[nodiscard]] Location locate(std::uint64_t hash, Bytes key) const noexcept;
   [[nodiscard]] Location locate_visible(std::uint64_t hash, Bytes key) const noexcept;
   [[nodiscard]] StoreStatus judge(Location at, SetMode mode, std::uint64_t cas) const noexcept;
-  /// Room for an item whose header it writes (dead, CAS 0); 0 when nothing can be evicted. May evict and move items,
-  /// but not those in segments with a reservation.
-  [[nodiscard]] Location make_item(Bytes key, std::uint32_t value_bytes, std::uint32_t flags,
-                                   UnixSeconds expires_at) noexcept;
+  /// What make_item() takes for a CAS: of the very next change, or of one that comes who knows when.
+  static constexpr std::uint64_t kNextCas = 0, kAnyCas = ~std::uint64_t{0};
+  /// Room for an item of which it writes all but CAS and value; 0 when nothing can be evicted. May evict and move
+  /// items, but not those in segments with a reservation.
+  [[nodiscard]] Location make_item(NewItem item) noexcept;
   /// The next `bytes` of a segment, whose item header is already written there, become used.
   void take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds expires_at) noexcept;
   /// Makes a written item live under `cas` and visible in place of `old` (0: new to the index). kNoMemory: the index is
@@ -253,7 +261,7 @@ class Shard {
   /// there.
   [[nodiscard]] StoreStatus finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept;
   [[nodiscard]] bool fits(const SetRequest& request) const noexcept {
-    return item_bytes_for(request.key.size(), request.value_bytes, request.flags) <= item_bytes_max_;
+    return item_bytes_most(request.key.size(), request.value_bytes, request.flags) <= item_bytes_max_;
   }
   [[nodiscard]] StoreStatus too_large(Probe probe, const SetRequest& request) noexcept;
   /// Steps 5 to 7 of the write path: the item at `at` lives, and `old` (0: none) is to die next.
@@ -298,7 +306,7 @@ class Shard {
   [[nodiscard]] bool mark_removed(std::uint64_t hash, Bytes key) noexcept;
 
   // migrate.cc
-  [[nodiscard]] bool adopt(const ItemHeader& item) noexcept;
+  [[nodiscard]] bool adopt(const ItemHeader& item, const SegmentBase& base) noexcept;
 
   // scrub.cc
   void scrub() noexcept;
@@ -309,10 +317,9 @@ class Shard {
   void sweep() noexcept;
 
   // shard_update.cc
-  /// A copy of the visible item at `from`, its value `value_bytes` long and yet to be written, as make_item gives it;
-  /// `from` follows the item if making room moved it. 0: no memory, or making room evicted it (then `from` is 0 too).
-  [[nodiscard]] Location make_successor(std::uint64_t hash, Bytes key, std::uint32_t value_bytes,
-                                        UnixSeconds expires_at, Location& from) noexcept;
+  /// Room for `item`, which is to replace the visible one at `from`; `from` follows that one if making room moved it.
+  /// 0: no memory, or making room evicted it (then `from` is 0 too).
+  [[nodiscard]] Location make_successor(std::uint64_t hash, const NewItem& item, Location& from) noexcept;
 
   // tails.cc
   /// An open segment with room for `bytes`, of the bucket that fits `expires_at` or the nearest one; kNoSegment when no
@@ -324,7 +331,8 @@ class Shard {
                                            std::uint32_t bytes) const noexcept;
   [[nodiscard]] std::uint32_t room_in(std::uint32_t segment) const noexcept;
   /// Needs a free segment and an item of `bytes` that fits no tail it might use.
-  [[nodiscard]] std::uint32_t open_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept;
+  [[nodiscard]] std::uint32_t open_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes,
+                                        UnixSeconds expires_at) noexcept;
   void close_tail(std::uint32_t tail) noexcept;
   void close_segment(std::uint32_t id) noexcept;
   /// For the collector, when nothing else is left to take. False: all of them are pinned or reserved.
@@ -348,7 +356,8 @@ class Shard {
   void remember_scores(std::uint64_t window_bytes) noexcept;
   void drain(std::uint64_t& budget) noexcept;
   void drain_item(Location at, std::uint64_t hash) noexcept;
-  [[nodiscard]] bool move_item(Location at, std::uint64_t hash) noexcept;
+  /// Gives the bytes of the copy, which may have another shape; 0: there is no room for it.
+  [[nodiscard]] std::uint32_t move_item(Location at, std::uint64_t hash) noexcept;
 
   // policy.cc: what items are worth, and which segments go
   /// The worth left of an item whose state byte and size are these, above the clock.
@@ -396,6 +405,12 @@ class Shard {
   [[nodiscard]] bool late() const noexcept;
   /// Makes the next insert into the index possible. False: it would need a segment, and nothing can be evicted.
   [[nodiscard]] bool ready_index() noexcept;
+  /// More than the smallest items need: their index is larger than they are. A small shard keeps half for items.
+  [[nodiscard]] std::uint32_t index_segments_max() const noexcept {
+    constexpr std::uint32_t kSmall = 16;
+    const std::uint32_t segments = pool_.segments();
+    return segments < kSmall ? segments / 2 : segments - segments / 4;
+  }
   [[nodiscard]] bool give_index_segment(Index::Use use) noexcept;
   void take_back_segment(Index::Use use) noexcept;
   void tend_index(std::uint32_t steps) noexcept;

@@ -36,10 +36,9 @@ constexpr std::size_t kDigitsMax = 20;  // 2^64 - 1.
 
 }  // namespace
 
-Location Shard::make_successor(std::uint64_t hash, Bytes key, std::uint32_t value_bytes, UnixSeconds expires_at,
-                               Location& from) noexcept {
-  const Location at = make_item(key, value_bytes, item_at(from).flags(), expires_at);
-  from = locate_visible(hash, key);
+Location Shard::make_successor(std::uint64_t hash, const NewItem& item, Location& from) noexcept {
+  const Location at = make_item(item);
+  from = locate_visible(hash, item.key);
   if (at == 0 || from != 0) return at;
   discard(at);
   return 0;
@@ -56,7 +55,7 @@ StoreStatus Shard::touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSec
   }
   count_use(item_at(from));
   describe(from, out);
-  if (item_at(from).expires_at == expires_at) return StoreStatus::kStored;
+  if (out.expires_at == expires_at) return StoreStatus::kStored;
   if (ends) {
     SegmentHeader& segment = pool_.header(out.segment);
     ++segment.pins;  // Its bytes stay readable until the next change, whatever has to be moved for that.
@@ -65,11 +64,12 @@ StoreStatus Shard::touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSec
     out.expires_at = expires_at;
     return StoreStatus::kStored;
   }
-  const Location at = make_successor(probe.hash, key, item_at(from).value_bytes(), expires_at, from);
+  const std::uint64_t cas = out.cas;
+  const Location at = make_successor(probe.hash, {key, item_at(from).value_bytes(), out.flags, expires_at, cas}, from);
   if (at == 0) return from == 0 ? StoreStatus::kNotFound : StoreStatus::kNoMemory;
   const Bytes value = item_at(from).value();
   if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
-  MUST(publish(probe.hash, at, item_at(from).cas(), from));  // A replacement needs no room in the index.
+  MUST(publish(probe.hash, at, cas, from));  // A replacement needs no room in the index.
   describe(at, out);
   return StoreStatus::kStored;
 }
@@ -93,17 +93,18 @@ StoreStatus Shard::arithmetic(Probe probe, const ArithmeticRequest& request, Uni
   }
   // memcached's order: an empty value is judged before the CAS, a wrong number after it.
   if (item_at(from).value_bytes() == 0) return StoreStatus::kNotNumeric;
-  if (request.cas != 0 && item_at(from).cas() != request.cas) return StoreStatus::kExists;
+  if (request.cas != 0 && cas_at(from) != request.cas) return StoreStatus::kExists;
   std::uint64_t number = 0;
   if (!parse_number(item_at(from).value(), number)) return StoreStatus::kNotNumeric;
   number = !request.decrement ? number + request.delta : number > request.delta ? number - request.delta : 0;
   const std::string_view text = print_number(number, buffer);
   const std::uint32_t before = item_at(from).value_bytes();
   const auto value_bytes = before > text.size() ? before : static_cast<std::uint32_t>(text.size());
-  if (item_bytes_for(request.key.size(), value_bytes, item_at(from).flags()) > item_bytes_max_)
+  if (item_bytes_most(request.key.size(), value_bytes, item_at(from).flags()) > item_bytes_max_)
     return StoreStatus::kTooLarge;
   count_use(item_at(from));
-  const Location at = make_successor(probe.hash, request.key, value_bytes, item_at(from).expires_at, from);
+  const NewItem successor{request.key, value_bytes, item_at(from).flags(), expiry_at(from), kNextCas};
+  const Location at = make_successor(probe.hash, successor, from);
   if (at == 0) return from == 0 ? StoreStatus::kNotFound : StoreStatus::kNoMemory;
   const MutableBytes value = item_at(at).value();
   std::memcpy(value.data(), text.data(), text.size());
@@ -120,13 +121,14 @@ StoreStatus Shard::concat(Probe probe, Bytes key, Bytes tail, bool front, std::u
   advance(now);
   Location from = locate_visible(probe.hash, key);
   if (from == 0) return StoreStatus::kNotFound;
-  if (cas != 0 && item_at(from).cas() != cas) return StoreStatus::kExists;
+  if (cas != 0 && cas_at(from) != cas) return StoreStatus::kExists;
   const std::uint32_t before = item_at(from).value_bytes();
-  if (item_bytes_for(key.size(), before + std::uint64_t{tail.size()}, item_at(from).flags()) > item_bytes_max_) {
+  if (item_bytes_most(key.size(), before + std::uint64_t{tail.size()}, item_at(from).flags()) > item_bytes_max_) {
     return StoreStatus::kNotStored;
   }
   const auto value_bytes = static_cast<std::uint32_t>(before + tail.size());
-  const Location at = make_successor(probe.hash, key, value_bytes, item_at(from).expires_at, from);
+  const NewItem successor{key, value_bytes, item_at(from).flags(), expiry_at(from), kNextCas};
+  const Location at = make_successor(probe.hash, successor, from);
   if (at == 0) return from == 0 ? StoreStatus::kNotFound : StoreStatus::kNoMemory;
   std::byte* const value = item_at(at).value().data();
   if (!tail.empty()) std::memcpy(front ? value : value + before, tail.data(), tail.size());

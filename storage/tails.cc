@@ -56,8 +56,13 @@ std::uint32_t Shard::nearest_tail(std::uint32_t bucket, std::uint32_t rank, std:
   return nearest;
 }
 
-std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept {
-  const std::uint32_t opened = pool_.open(bucket, header().next_sequence++, now_);
+std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes,
+                               UnixSeconds expires_at) noexcept {
+  // Distances are signed, and what is stored here is most often younger than the segment: so the next 2^16 changes fit
+  // two bytes. Lifetimes are classed, so that the first expiry is near all others.
+  constexpr std::uint64_t kCasLead = 1 << 15;
+  const SegmentBase base{header().next_cas + kCasLead, expires_at == kNever ? now_ : expires_at, 0};
+  const std::uint32_t opened = pool_.open(bucket, header().next_sequence++, now_, base);
   begin_rank(opened, rank);
   std::uint32_t mine = tails_;
   for (std::uint32_t i = 0; i < tails_; ++i) {
@@ -118,15 +123,15 @@ std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, std::
     if (const std::uint32_t any = nearest_tail(bucket, rank, bytes); any < tails_) return tail_[any].segment;
   }
   const std::uint32_t spare = may_evict ? spare_ : 0;
-  if (pool_.free_segments() > spare) return open_tail(bucket, rank, bytes);
+  if (pool_.free_segments() > spare) return open_tail(bucket, rank, bytes, expires_at);
   if (may_evict && make_free(spare)) {
     // The collector appends, too: it may have opened the very tail.
     const std::uint32_t there = own_tail(bucket, rank, bytes);
-    return there != kNoSegment ? there : open_tail(bucket, rank, bytes);
+    return there != kNoSegment ? there : open_tail(bucket, rank, bytes, expires_at);
   }
   // Nothing can be evicted. Any room will do, and then the last free segment.
   if (const std::uint32_t any = nearest_tail(bucket, rank, bytes); any < tails_) return tail_[any].segment;
-  return pool_.free_segments() > 0 ? open_tail(bucket, rank, bytes) : kNoSegment;
+  return pool_.free_segments() > 0 ? open_tail(bucket, rank, bytes, expires_at) : kNoSegment;
 }
 
 }  // namespace gannet::storage

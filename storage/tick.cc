@@ -40,19 +40,18 @@ bool Shard::late() const noexcept {
 
 void Shard::pace(std::uint32_t item_bytes) noexcept {
   // A merge scans two segments and drains two (one of them copied) per segment it frees: about five bytes of budget per
-  // byte stored. At its worst it takes eight segments of the smallest items, 24 B, for which scanning and draining cost
-  // 152, and frees one: 50 bytes per byte stored. So when three quarters of the room ahead are used up, that is what is
+  // byte stored. At its worst it takes eight segments of the smallest items, 12 B, for which scanning and draining cost
+  // 140, and frees one: 93 bytes per byte stored. So when three quarters of the room ahead are used up, that is what is
   // paid, and no store has to wait for a whole window (from 512 segments on this is certain; smaller shards keep fewer
   // free). Not from the start: what is evicted sooner than need be would be missed.
-  constexpr std::uint64_t kWorkPerByte = 8, kWorkPerByteLate = 64, kWorkMin = 1024;
+  constexpr std::uint64_t kWorkPerByte = 8, kWorkPerByteLate = 96, kWorkMin = 1024;
   if (pool_.free_segments() >= free_wanted_) return;
   std::uint64_t budget = kWorkMin + item_bytes * (late() ? kWorkPerByteLate : kWorkPerByte);
   collect(budget);
 }
 
 bool Shard::give_index_segment(Index::Use use) noexcept {
-  // Half of memory is more than the smallest items need; beyond it, chains get longer instead.
-  if (pool_.index_segments() >= pool_.segments() / 2) return false;
+  if (pool_.index_segments() >= index_segments_max()) return false;  // Chains get longer instead.
   if (pool_.free_segments() == 0 && !make_free(0)) return false;
   index_.give_segment(pool_.take_for_index(), use);
   return true;
@@ -69,7 +68,9 @@ void Shard::take_back_segment(Index::Use use) noexcept {
 
 void Shard::tend_index(std::uint32_t steps) noexcept {
   for (; steps > 0 && index_.wants_growth(); --steps) {
-    if (index_.growth_needs_segment() && !give_index_segment(Index::Use::kBuckets)) return;
+    // Growth can wait until eviction ahead of need has freed a segment; a store would have to wait for a whole window.
+    if (index_.growth_needs_segment() && (pool_.free_segments() <= spare_ || !give_index_segment(Index::Use::kBuckets)))
+      return;
     index_.grow([this](Location at) {
       work_.lines_touched += lines_of(item_at(at).key_bytes());
       return hash_at(at);
@@ -117,7 +118,7 @@ void Shard::seal(std::uint32_t id) noexcept {
   SegmentHeader& segment = pool_.header(id);
   MUST_EQ(seal_offset_, segment.used_bytes);
   segment.body_crc = seal_crc_;
-  ordered_store(segment.header_crc, header_crc(segment));
+  ordered_store(segment.header_crc, header_crc(segment, pool_.base_of(id)));
   ordered_store(segment.state, SegmentState::kSealed);
   --closed_;
 }

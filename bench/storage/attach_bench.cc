@@ -16,7 +16,7 @@ using bench::kBenchClock;
 using bench::kMiB;
 
 constexpr std::uint32_t kValueBytes = 128;
-constexpr std::uint64_t kItemBytes = storage::item_bytes_for(bench::kKeyBytes, kValueBytes, 0);
+constexpr std::uint64_t kItemBytes = storage::item_bytes_least(bench::kKeyBytes, kValueBytes);
 
 storage::ShardOptions options(std::uint64_t restore_first) {
   storage::ShardOptions out;

@@ -18,8 +18,8 @@ using gannet::bench::mix;
 
 /// Twenty decimal digits, as in bench/compare/memory.
 constexpr std::size_t kDigits = 20, kSizeMax = 4096;
-/// An item costs at least its header and a slot of the index: so many fit at most, and a quarter more are stored.
-constexpr std::size_t kOverheadLeast = 28;
+/// An item costs at least its header and a share of the index: so many fit at most, and a quarter more are stored.
+constexpr std::size_t kOverheadLeast = 17;
 
 bool number_of(std::string_view text, std::uint64_t& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);

@@ -115,7 +115,7 @@ enum class Room {
 /// A shard and the keys it is asked for: `bytes` of items (header, key, value, padding).
 class ItemSet {
  public:
-  static constexpr std::uint64_t kItemBytes = storage::item_bytes_for(kKeyBytes, kValueBytes, 0);
+  static constexpr std::uint64_t kItemBytes = storage::item_bytes_least(kKeyBytes, kValueBytes);
   static constexpr std::uint32_t kTickBytes = 64 * 1024, kSetsPerTick = 32;
 
   explicit ItemSet(std::uint64_t bytes, Room room = Room::kAmple)

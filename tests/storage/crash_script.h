@@ -31,6 +31,8 @@ struct CrashOp {
   int key = 0;
   std::uint32_t bytes = 0;  ///< Of the value; of a tick its budget.
   std::uint32_t version = 0;
+  std::uint32_t flags = 0;
+  std::uint64_t cas_jump = 0;  ///< So many changes come and go first: an item's CAS is kept as a distance.
   UnixSeconds expires_at = kNever, now = 0;
 };
 
@@ -48,7 +50,10 @@ class CrashScript {
     op.now = now_;
     op.version = ++version_;
     op.key = static_cast<int>(below(kKeys));
-    constexpr std::array<UnixSeconds, 4> kLives{0, 3, 30, 3000};
+    constexpr std::array<UnixSeconds, 6> kLives{0, 3, 30, 3000, 300'000, 30'000'000};
+    constexpr std::array<std::uint32_t, 4> kFlags{0, 7, 700, 0x70000000};
+    op.flags = kFlags[below(2) * below(kFlags.size())];
+    if (below(12) == 0) op.cas_jump = std::uint64_t{1} << below(38);
     const UnixSeconds life = kLives[below(kLives.size())];
     op.expires_at = life == 0 ? kNever : now_ + life;
     op.bytes = below(6) == 0 ? 600 + below(900) : 10 + below(150);
@@ -89,6 +94,8 @@ class CrashScript {
 struct Kept {
   std::string value;
   UnixSeconds expires_at = kNever;
+  std::uint32_t flags = 0;
+  std::uint64_t cas = 0;  ///< A model does not know it: 0 there.
   bool operator==(const Kept&) const = default;
 };
 using Contents = std::array<std::optional<Kept>, CrashScript::kKeys>;
@@ -102,7 +109,7 @@ inline void apply(Contents& model, const CrashOp& op, StoreStatus status) {
     case Verb::kSet:
     case Verb::kReserved:
     case Verb::kAdd:
-      if (stored) item = Kept{crash_value(op), op.expires_at};
+      if (stored) item = Kept{crash_value(op), op.expires_at, op.flags};
       break;
     case Verb::kErase:
       item.reset();
@@ -146,6 +153,8 @@ inline StoreStatus run(std::unique_ptr<Shard>& shard, MutableBytes region, const
   set.key = key;
   set.value_bytes = static_cast<std::uint32_t>(value.size());
   set.expires_at = op.expires_at;
+  set.flags = op.flags;
+  if (op.cas_jump != 0) reinterpret_cast<ShardHeader*>(region.data())->next_cas += op.cas_jump;
   std::uint64_t cas = 0;
   ItemView view;
   switch (op.verb) {
@@ -193,6 +202,12 @@ inline StoreStatus run(std::unique_ptr<Shard>& shard, MutableBytes region, const
   return StoreStatus::kStored;
 }
 
+/// As a model would know it.
+[[nodiscard]] inline std::optional<Kept> without_cas(std::optional<Kept> kept) {
+  if (kept) kept->cas = 0;
+  return kept;
+}
+
 /// Every key's item as `shard` serves it.
 [[nodiscard]] inline Contents survey(Shard& shard, UnixSeconds now) {
   Contents out;
@@ -200,7 +215,7 @@ inline StoreStatus run(std::unique_ptr<Shard>& shard, MutableBytes region, const
     const std::string text = crash_key(key);
     ItemView view;
     if (shard.find(shard.hash(as_bytes(text)), as_bytes(text), now, view) != FindStatus::kHit) continue;
-    out[static_cast<std::size_t>(key)] = Kept{std::string(as_text(view.value)), view.expires_at};
+    out[static_cast<std::size_t>(key)] = Kept{std::string(as_text(view.value)), view.expires_at, view.flags, view.cas};
   }
   return out;
 }

@@ -120,7 +120,7 @@ TEST_CASE("touch changes the expiry both ways, keeps value, flags and CAS, and a
 
 TEST_CASE("with memory full an update answers for the item, or that it is gone, and never mixes bytes",
           "[storage][eviction]") {
-  TestShard shard(8192 + 5 * (8192 + 96), {.segment_bytes = 8192});
+  TestShard shard(8192 + 5 * (8192 + 112), {.segment_bytes = 8192});
   for (int i = 0; i < 30'000; ++i) {
     const std::string key = "k" + std::to_string(i % 97);
     const Probe probe = shard->hash(as_bytes(key));

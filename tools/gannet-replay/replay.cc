@@ -85,7 +85,7 @@ class Client {
     const auto status = shard_.set(probe, set, Bytes{value_.data(), request.value_bytes}, now, cas);
     ++out_.sets;
     if (status == storage::StoreStatus::kStored) {
-      out_.stored_bytes += storage::item_bytes_for(request.key_bytes, request.value_bytes, 0);
+      out_.stored_bytes += storage::item_bytes_least(request.key_bytes, request.value_bytes);
     } else {
       ++out_.refused;
     }
