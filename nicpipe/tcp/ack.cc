@@ -30,7 +30,11 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
   info.flight_before = c.flight_bytes();
   info.lost_before = c.lost_bytes;
   info.has_payload = s.length() > 0;
-  if (seq_lt(c.snd_wl1, s.seq) || (c.snd_wl1 == s.seq && seq_le(c.snd_wl2, s.ack))) {
+  // A newer acknowledgement brings a newer window whatever its number: a hole filled late would else move the old
+  // window on, beyond what was ever offered.
+  const bool newer =
+      seq_gt(s.ack, c.snd_una) || seq_lt(c.snd_wl1, s.seq) || (c.snd_wl1 == s.seq && seq_le(c.snd_wl2, s.ack));
+  if (newer && seq_ge(s.ack, c.snd_una)) {
     const std::uint32_t window = std::uint32_t{s.window} << c.send_shift;
     info.window_changed = window != c.snd_wnd;
     if (c.snd_wnd == 0 && window > 0 && info.flight_before == 0) c.backoff = 0;  // The probes' waiting is over.
@@ -42,11 +46,7 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
   // RFC 9293 section 3.8.6.1: as long as it answers, it lives; but not for ever when nobody here waits for it any more.
   if (c.snd_wnd == 0 && !c.is_orphan) c.retries = 0;
   if (seq_gt(s.ack, c.snd_una)) acknowledge(c, s.ack, info, now);
-  if (info.is_ambiguous && c.timestamps && c.rtt.smoothed_ns == 0) {
-    // The echo tells which of the two it answers (RFC 7323 section 4.1); in whole milliseconds, so only for a start.
-    const std::uint32_t ms = ts_now(c.ts_offset, now) - s.options.ts_echo;
-    if (ms < 60'000) c.rtt.sample_coarse((MonotonicNs{ms} + 1) * 1'000'000);
-  }
+  if (info.is_ambiguous && c.timestamps && c.rtt.smoothed_ns == 0) measure_by_echo(c, s, now);
   if (c.probe_sent && (c.snd_wnd > 0 || info.acked > 0)) c.probe_sent = false;
   if (c.sack && s.options.sack_count > 0) read_sacks(c, s, info, now);
   const bool idle = info.flight_before == 0 && info.acked == 0;
@@ -54,6 +54,13 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
   if (c.unsent() > 0 || c.lost_bytes > 0 || (c.fin_wanted && !c.fin_sent)) want_output(c);
   if (!idle || info.window_changed) arm_send_timer(c, now);
   return true;
+}
+
+/// Of two segments with the same number the echo tells which one is answered (RFC 7323 section 4.1); in whole
+/// milliseconds, so only for a start.
+void Core::measure_by_echo(Connection& c, const Segment& s, Now now) noexcept {
+  const std::uint32_t ms = ts_now(c.ts_offset, now) - s.options.ts_echo;
+  if (ms < 60'000) c.rtt.sample_coarse((MonotonicNs{ms} + 1) * 1'000'000);
 }
 
 /// Everything before `ack` has arrived. Needs snd_una < ack <= snd_nxt.

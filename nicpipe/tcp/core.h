@@ -60,7 +60,7 @@ class Core {
   [[nodiscard]] ConnectionId connect(std::uint8_t port, std::uint16_t own_port, const IpAddress& peer,
                                      std::uint16_t peer_port, Mac peer_mac, Now now, Sink& sink) noexcept;
   void learn_options(Connection& c, const Segment& s, Now now) noexcept;
-  void established(Connection& c, Now now) noexcept;
+  void established(Connection& c, const Segment& s, Now now) noexcept;
   void send_syn(Connection& c, Now now, Sink& sink) noexcept;  ///< SYN or SYN-ACK, by state.
   void add_syn_options(Connection& c, Outgoing& out, Now now) const noexcept;
   void begin_windows(Connection& c) noexcept;
@@ -98,7 +98,8 @@ class Core {
   void consume(Connection& c, std::uint32_t bytes, Sink& sink) noexcept;
   void free_span(std::uint32_t span, Sink& sink) noexcept;
   void free_spans(std::uint32_t& head, Sink& sink) noexcept;
-  void release_gap(Connection& c, Sink& sink) noexcept;  ///< Forgets what waits beyond rcv_nxt, told or not (RFC 2018 section 8).
+  void release_gap(Connection& c,
+                   Sink& sink) noexcept;  ///< Forgets what waits beyond rcv_nxt, told or not (RFC 2018 section 8).
   [[nodiscard]] std::uint32_t window_max(const Connection& c) const noexcept;
   [[nodiscard]] Seq window_edge(const Connection& c) const noexcept;
 
@@ -121,6 +122,7 @@ class Core {
   /// False: the segment is not to be looked at any further.
   [[nodiscard]] bool receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noexcept;
   void acknowledge(Connection& c, Seq ack, AckInfo& info, Now now) noexcept;
+  void measure_by_echo(Connection& c, const Segment& s, Now now) noexcept;
   void drop_acknowledged_bytes(Connection& c, std::uint32_t bytes) noexcept;
   void free_chunk(Connection& c, std::uint32_t chunk) noexcept;
 

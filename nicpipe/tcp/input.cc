@@ -69,6 +69,10 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
     }
     if (!s.has(kAck) || s.ack != c.snd_nxt) {
       c.syn_retried = true;  // Ours was lost, or late: its round trip means nothing now.
+      if (c.timestamps && s.options.has_timestamps && !is_old_timestamp(c, s, now)) {
+        c.ts_recent = s.options.ts_value;  // So that the peer can measure by this one, not by the first.
+        c.ts_recent_ns = now.mono_ns;
+      }
       send_syn(c, now, sink);
       arm(c);
       return false;
@@ -130,7 +134,7 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
     c.snd_wnd = c.snd_wnd_max = std::uint32_t{s.window} << c.send_shift;
     c.snd_wl1 = s.seq;
     c.snd_wl2 = s.ack;
-    established(c, now);
+    established(c, s, now);
   }
   if (!receive_ack(c, s, now, sink)) return false;
   // RFC 7323 section 4.3.
@@ -260,6 +264,12 @@ void Core::answer_refused(Connection& c, const Segment& s, Now now, Sink& sink) 
     ++stats.duplicates;
     c.has_dsack = true;  // RFC 2883 section 4.1.
     c.dsack = {s.seq, s.seq + s.payload_bytes};
+    // The last segment again, because our acknowledgement was lost: its echo must tell of this one, or the peer
+    // measures all the time since the first (RFC 7323 section 4.3, as Linux reads it).
+    if (c.timestamps && s.end() == c.rcv_acked) {
+      c.ts_recent = s.options.ts_value;
+      c.ts_recent_ns = now.mono_ns;
+    }
   }
   send_ack(c, now, sink);
 }

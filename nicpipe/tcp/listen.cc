@@ -163,10 +163,14 @@ ConnectionId Core::connect(std::uint8_t port, std::uint16_t own_port, const IpAd
   return id_of(*c);
 }
 
-void Core::established(Connection& c, Now now) noexcept {
+void Core::established(Connection& c, const Segment& s, Now now) noexcept {
   ++(c.is_active ? stats.connected : stats.accepted);
   set_state(c, State::kEstablished);
-  if (!c.syn_retried && c.sent_ns != 0) c.rtt.sample(now.mono_ns - c.sent_ns);
+  if (!c.syn_retried && c.sent_ns != 0) {
+    c.rtt.sample(now.mono_ns - c.sent_ns);
+  } else if (c.syn_retried && c.timestamps && s.options.has_timestamps) {
+    measure_by_echo(c, s, now);
+  }
   c.retries = 0;
   c.send_timer = SendTimer::kOff;
   c.deadline_send = kNever;
@@ -200,7 +204,7 @@ void Core::receive_in_syn_sent(Connection& c, const Packet& packet, const Segmen
   c.heard_ns = now.mono_ns;
   if (acked) {
     c.snd_una = s.ack;
-    established(c, now);
+    established(c, s, now);
     c.ack_now = true;
     want_output(c);
   } else {  // Both sides began at once (RFC 9293 section 3.5).

@@ -12,12 +12,14 @@ struct Rtt {
   MonotonicNs smoothed_ns = 0;  ///< 0: no sample yet.
   MonotonicNs varies_ns = 0;
   MonotonicNs least_ns = ~MonotonicNs{0};
+  bool coarse = false;  ///< What is known is a first idea, until the first sample.
 
   /// Of a segment that was sent once (Karn). Section 2.
   void sample(MonotonicNs ns) noexcept {
     ns = std::max<MonotonicNs>(ns, 1);
     least_ns = std::min(least_ns, ns);
-    if (smoothed_ns == 0) {
+    if (smoothed_ns == 0 || coarse) {
+      coarse = false;
       smoothed_ns = ns;
       varies_ns = ns / 2;
       return;
@@ -26,8 +28,10 @@ struct Rtt {
     varies_ns = varies_ns - varies_ns / 4 + off / 4;
     smoothed_ns = smoothed_ns - smoothed_ns / 8 + ns / 8;
   }
-  /// A first idea, too coarse to be the least there ever was.
+  /// A first idea, too coarse to be the least there ever was, and too long by all the acknowledgements that were lost
+  /// before: the first sample takes its place instead of being mixed into it.
   void sample_coarse(MonotonicNs ns) noexcept {
+    coarse = true;
     smoothed_ns = ns;
     varies_ns = ns / 2;
   }

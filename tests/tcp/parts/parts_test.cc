@@ -201,6 +201,17 @@ TEST_CASE("the retransmission timeout follows RFC 6298", "[tcp][rtt]") {
   REQUIRE(rtt.least_ns == 100 * kMs);
 }
 
+TEST_CASE("the first sample takes the place of a first idea", "[tcp][rtt]") {
+  Rtt rtt;
+  constexpr MonotonicNs kMs = 1'000'000;
+  rtt.sample_coarse(10'000 * kMs);  // As if many acknowledgements had been lost before this one.
+  REQUIRE(rtt.timeout(1000 * kMs, 200 * kMs, 60'000 * kMs) == 30'000 * kMs);
+  rtt.sample(100 * kMs);
+  REQUIRE(rtt.timeout(1000 * kMs, 200 * kMs, 60'000 * kMs) == 300 * kMs);
+  rtt.sample(100 * kMs);
+  REQUIRE(rtt.timeout(1000 * kMs, 200 * kMs, 60'000 * kMs) == 250 * kMs);
+}
+
 TEST_CASE("any option bytes are read without going beyond them", "[tcp][options]") {
   const std::uint32_t seed = 31;
   INFO("seed " << seed);
