@@ -217,8 +217,10 @@ std::vector<DeviceRequest> requests_for(const PortOptions& options, std::uint16_
     case DeviceKind::kVhost:
       return {{"net_vhost" + index, "iface=" + options.device + ",queues=" + count + ",client=0"}};
     case DeviceKind::kVirtioUser:
-      return {{"net_virtio_user" + index,
-               "path=" + options.device + ",queues=" + count + ",queue_size=" + std::to_string(options.rx_slots)}};
+      // One buffer holds a whole frame (Port makes them so), and the other end gives them back in order: the shorter
+      // paths.
+      return {{"net_virtio_user" + index, "path=" + options.device + ",queues=" + count + ",queue_size=" +
+                                              std::to_string(options.rx_slots) + ",mrg_rxbuf=0,in_order=1"}};
     case DeviceKind::kMemif:
     case DeviceKind::kMemifClient:
       return {{"net_memif" + index, memif_arguments(options)}};

@@ -236,8 +236,11 @@ class StreamRig {
       streams_.back()->attach(*engines_.back());
     }
   }
-  /// Ends everything; aborts the program when a pin, a room or a parcel is missing.
-  ~StreamRig() {
+  /// end_all(), then the memory.
+  ~StreamRig() { end_all(); }
+  /// Ends every connection; aborts the program when a pin, a room or a parcel is missing. The rig may be used again:
+  /// the stores keep their items.
+  void end_all() {
     for (std::uint32_t k = 0; k < streams_.size(); ++k) streams_[k]->hang_up(now_, sink_, true);
     for (int turns = 0; turns < 10; ++turns) turn();
     std::string fault;
@@ -262,6 +265,10 @@ class StreamRig {
   Streams& streams(std::uint32_t worker = 0) { return *streams_[worker]; }
   storage::Shard& shard(std::uint32_t worker = 0) { return *shards_[worker]; }
   abi::WorkerCounters& counters(std::uint32_t worker = 0) { return shared_->worker[worker].counters; }
+  /// Every item of every worker is gone.
+  void flush() {
+    for (auto& shard : shards_) shard->flush(0, now_.unix_s);
+  }
   void advance(std::uint32_t seconds) {
     now_.unix_s += seconds, now_.mono_ns += seconds * std::uint64_t{1'000'000'000};
   }

@@ -113,7 +113,7 @@ class PacketLink final : public Link {
 
  private:
   static constexpr std::uint32_t kOutboundMax = 64, kBurst = 32;
-  static constexpr int kSendTries = 100;
+  static constexpr int kSendTries = 20'000;  // A millisecond or so: the other end empties the queue, or is gone.
 
   static nicpipe::HostConfig config_of(const Options& options, const nicpipe::Capabilities& capabilities,
                                        nicpipe::Mac mac) {

@@ -117,7 +117,7 @@ class TcpLink final : public Link {
  private:
   static constexpr std::uint32_t kSendPackets = 1024, kSparePackets = 512, kFreePackets = 16384, kBurst = 64;
   static constexpr std::size_t kInBytes = 64 << 10, kBacklogBytesMax = 1 << 20, kAnswerBytesMax = 1 << 30;
-  static constexpr int kSendTries = 100;
+  static constexpr int kSendTries = 20'000;  // A millisecond or so: the other end empties the queue, or is gone.
 
   struct Flow {
     nicpipe::tcp::ConnectionId id;
