@@ -147,8 +147,9 @@ void Shard::settle_replacement() noexcept {
 
 bool Shard::may_hold_item(Location at) const noexcept {
   const Geometry& geometry = pool_.geometry();
+  if (at > geometry.region_bytes / kItemAlign) return false;
   const std::uint64_t offset = at * kItemAlign;
-  if (at > Index::kLocationMask || offset < geometry.data_offset) return false;
+  if (offset < geometry.data_offset) return false;
   const std::uint64_t id = (offset - geometry.data_offset) >> geometry.segment_shift;
   if (id >= geometry.segments) return false;
   const SegmentHeader& segment = pool_.header(static_cast<std::uint32_t>(id));

@@ -63,6 +63,11 @@ bool make_geometry(std::uint64_t region_bytes, std::uint32_t segment_bytes, std:
           std::to_string(kSegmentBytesMax);
     return false;
   }
+  if (region_bytes > kRegionBytesMax) {
+    why = "a shard of " + std::to_string(region_bytes) + " bytes is larger than " + std::to_string(kRegionBytesMax) +
+          "; divide the memory among more workers";
+    return false;
+  }
   if (segment_bytes == 0) segment_bytes = choose_segment_bytes(region_bytes, item_bytes_max);
   if (!std::has_single_bit(segment_bytes) || segment_bytes < kSegmentBytesMin || segment_bytes > kSegmentBytesMax) {
     why = "a segment of " + std::to_string(segment_bytes) + " bytes is not possible; choose a power of two from " +

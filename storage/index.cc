@@ -17,6 +17,10 @@ void Index::format(std::byte* base, const Geometry& geometry, std::uint32_t firs
   page_mask_ = page_buckets - 1;
   buckets_max_ = page_buckets * kPagesPerSegment * geometry.segments;
   shared_store_ = geometry.segments < kSegmentsForOwnStores;
+  // Places are smaller than the region's size in units, so that it needs no bit more than its last unit's number.
+  MUST_LE(geometry.region_bytes, kRegionBytesMax);
+  place_max_ = std::bit_ceil(geometry.region_bytes / kItemAlign) - 1;
+  high_mask_ = static_cast<std::uint8_t>(~(place_max_ >> 32));
   overflow_.format(base_, pages_, page_shift_);
   give_segment(first_segment, Use::kBuckets);
   directory_[0] = take_page(store_[0]);
@@ -80,9 +84,9 @@ bool Index::store_empty_overflow() noexcept {
   return true;
 }
 
-std::uint64_t Index::take_overflow() noexcept {
+std::uint32_t Index::take_overflow() noexcept {
   lines_ += 2;
-  const std::uint64_t link = overflow_.take();
+  const auto link = static_cast<std::uint32_t>(overflow_.take());
   *overflow_at(link) = Bucket{};
   return link;
 }
@@ -105,8 +109,8 @@ void Index::prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Loca
     const std::size_t end = std::min(first + kGroup, count);
     std::array<const std::byte*, kGroup> wanted;
     for (std::size_t i = first; i < end; ++i) {
-      places[i] = first_match(*at[i], tag_of(hashes[i]));
-      const std::uint64_t units = places[i] != 0 ? places[i] * 4 : at[i]->link * sizeof(Bucket);
+      places[i] = first_match(*at[i], slot_of(hashes[i], 0));
+      const std::uint64_t units = places[i] != 0 ? places[i] * kItemAlign : at[i]->link * sizeof(Bucket);
       wanted[i - first] = base_ + units;
     }
     for (std::size_t i = first; i < end; ++i) {
@@ -118,19 +122,18 @@ void Index::prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Loca
   // find() it would cost two whole misses.
   for (std::size_t i = 0; i < count; ++i) {
     if (places[i] != 0 || at[i]->link == 0) continue;
-    places[i] = first_match(*overflow_at(at[i]->link), tag_of(hashes[i]));
+    places[i] = first_match(*overflow_at(at[i]->link), slot_of(hashes[i], 0));
     if (places[i] != 0) prefetch_item(places[i]);
   }
 }
 
-std::uint64_t* Index::slot_holding(std::uint64_t hash, Location at, Bucket*& in) const noexcept {
-  const std::uint64_t wanted = slot_of(hash, at);
+Index::Bucket* Index::bucket_holding(std::uint64_t hash, Location at, std::uint32_t& slot) const noexcept {
+  const Slot wanted = slot_of(hash, at);
   for (Bucket* bucket = bucket_at(bucket_number(hash));;) {
     ++lines_;
-    for (std::uint64_t& slot : bucket->slots) {
-      if (slot != wanted) continue;
-      in = bucket;
-      return &slot;
+    for (std::uint32_t match = bucket->matches(wanted, 0xff); match != 0; match &= match - 1) {
+      slot = lowest(match);
+      if (bucket->slot(slot) == wanted) return bucket;
     }
     if (bucket->link == 0) return nullptr;
     bucket = overflow_at(bucket->link);
@@ -138,18 +141,17 @@ std::uint64_t* Index::slot_holding(std::uint64_t hash, Location at, Bucket*& in)
 }
 
 bool Index::holds(std::uint64_t hash, Location at) const noexcept {
-  Bucket* in = nullptr;
-  return slot_holding(hash, at, in) != nullptr;
+  std::uint32_t slot = 0;
+  return bucket_holding(hash, at, slot) != nullptr;
 }
 
 bool Index::insert(std::uint64_t hash, Location at) noexcept {
-  const std::uint64_t wanted = slot_of(hash, at);
+  const Slot entry = slot_of(hash, at);
   Bucket* bucket = bucket_at(bucket_number(hash));
   for (std::uint32_t length = 1;; ++length) {
     ++lines_;
-    for (std::uint64_t& slot : bucket->slots) {
-      if (slot != 0) continue;
-      ordered_store(slot, wanted);
+    if (const std::uint32_t empty = bucket->empty(); empty != 0) {
+      bucket->set(lowest(empty), entry);
       ++items_;
       return true;
     }
@@ -159,59 +161,52 @@ bool Index::insert(std::uint64_t hash, Location at) noexcept {
     }
     bucket = overflow_at(bucket->link);
   }
-  const std::uint64_t link = take_overflow();
-  overflow_at(link)->slots[0] = wanted;
-  ordered_store(bucket->link, link);
+  bucket->link = take_overflow();
+  overflow_at(bucket->link)->set(0, entry);
   ++items_;
   return true;
 }
 
 void Index::replace(std::uint64_t hash, Location from, Location to) noexcept {
-  Bucket* in = nullptr;
-  std::uint64_t* const slot = slot_holding(hash, from, in);
-  MUST(slot != nullptr);
+  std::uint32_t slot = 0;
+  Bucket* const in = bucket_holding(hash, from, slot);
+  MUST(in != nullptr);
   ++withdrawals_;
-  ordered_store(*slot, slot_of(hash, to));
+  in->set(slot, slot_of(hash, to));
 }
 
 void Index::remove(std::uint64_t hash, Location at) noexcept {
-  Bucket* in = nullptr;
-  std::uint64_t* const hole = slot_holding(hash, at, in);
-  MUST(hole != nullptr);
+  std::uint32_t hole = 0;
+  Bucket* const in = bucket_holding(hash, at, hole);
+  MUST(in != nullptr);
   ++withdrawals_;
   --items_;
-  if (bucket_at(bucket_number(hash))->link == 0) [[likely]] {
-    ordered_store(*hole, std::uint64_t{0});
+  Bucket *before = nullptr, *last = bucket_at(bucket_number(hash));
+  if (last->link == 0) [[likely]] {
+    in->set(hole, 0);
     return;
   }
   // The chain's last entry moves into the hole, so that chains stay as short as they can be.
-  Bucket *before = nullptr, *last = bucket_at(bucket_number(hash));
   while (last->link != 0) {
     before = last;
     last = overflow_at(last->link);
   }
-  std::uint32_t used = 0;
-  for (std::uint32_t i = 0; i < kSlots; ++i) {
-    if (last->slots[i] != 0) used = i + 1;
-  }
-  MUST_GT(used, 0u);  // An overflow bucket is never empty.
-  std::uint64_t* const filler = &last->slots[used - 1];
-  *hole = *filler;
-  *filler = 0;
-  for (std::uint32_t i = 0; i < kSlots; ++i) {
-    if (last->slots[i] != 0) return;
-  }
-  const std::uint64_t link = before->link;
+  const std::uint32_t used = last->used();
+  MUST_NE(used, 0u);  // An overflow bucket is never empty.
+  const auto filler = static_cast<std::uint32_t>(std::bit_width(used)) - 1;
+  in->set(hole, last->slot(filler));
+  last->set(filler, 0);
+  if ((used & (used - 1)) != 0) return;
+  overflow_.give_back(before->link);
   before->link = 0;
-  overflow_.give_back(link);
 }
 
 void Index::sweep(std::uint64_t bucket, Location first, Location end) noexcept {
   Bucket* const head = bucket_at(bucket);
   bool found = false;
   for (const Bucket* at = head;; at = overflow_at(at->link)) {
-    for (const std::uint64_t slot : at->slots) {
-      const Location there = slot & kLocationMask;
+    for (std::uint32_t i = 0; i < kSlots; ++i) {
+      const Location there = place_of(at->slot(i));
       found |= there >= first && there < end;
     }
     if (at->link == 0) break;
@@ -220,7 +215,7 @@ void Index::sweep(std::uint64_t bucket, Location first, Location end) noexcept {
   if (!found || !take_apart(head, loose)) return;
   std::uint32_t kept = 0;
   for (std::uint32_t i = 0; i < loose.count; ++i) {
-    const Location there = loose.slots[i] & kLocationMask;
+    const Location there = place_of(loose.slots[i]);
     if (there < first || there >= end) loose.slots[kept++] = loose.slots[i];
   }
   ++withdrawals_;
@@ -234,14 +229,14 @@ bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
   if (length > kChainBucketsMax) return false;
   lines_ += 2 * length;  // A freed bucket's page is touched as well.
   for (const Bucket* at = head;;) {
-    for (const std::uint64_t slot : at->slots) {
-      if (slot != 0) loose.slots[loose.count++] = slot;
+    for (std::uint32_t used = at->used(); used != 0; used &= used - 1) {
+      loose.slots[loose.count++] = at->slot(lowest(used));
     }
     if (at->link == 0) break;
     at = overflow_at(at->link);
   }
-  for (std::uint64_t link = head->link; link != 0;) {
-    const std::uint64_t following = overflow_at(link)->link;
+  for (std::uint32_t link = head->link; link != 0;) {
+    const std::uint32_t following = overflow_at(link)->link;
     overflow_.give_back(link);
     link = following;
   }
@@ -249,16 +244,16 @@ bool Index::take_apart(Bucket* head, Loose& loose) noexcept {
   return true;
 }
 
-void Index::put_together(Bucket* head, std::span<const std::uint64_t> slots) noexcept {
+void Index::put_together(Bucket* head, std::span<const Slot> slots) noexcept {
   Bucket* at = head;
-  std::uint32_t place = 0;
-  for (const std::uint64_t slot : slots) {
-    if (place == kSlots) {
+  std::uint32_t used = 0;
+  for (const Slot slot : slots) {
+    if (used == kSlots) {
       at->link = take_overflow();
       at = overflow_at(at->link);
-      place = 0;
+      used = 0;
     }
-    at->slots[place++] = slot;
+    at->set(used++, slot);
   }
 }
 
@@ -297,8 +292,7 @@ std::uint64_t Index::count_slots() const noexcept {
   for (std::uint64_t number = 0; number < buckets_; ++number) {
     const Bucket* at = bucket_at(number);
     for (std::uint32_t length = 1;; ++length) {
-      std::uint32_t used = 0;
-      for (const std::uint64_t slot : at->slots) used += slot != 0;
+      const auto used = static_cast<std::uint32_t>(std::popcount(at->used()));
       slots += used;
       if (length > 1 && used == 0) return ~std::uint64_t{0};
       if (at->link == 0) break;

@@ -1,19 +1,21 @@
 /// The index: from a key's hash to the places of items that may have that key. Linear hashing in buckets of one cache
 /// line, carved from the region's own segments in pages; it grows and shrinks one bucket at a time.
 ///
-///   bucket, 64 B:  7 slots of 8 B + link       slot:  tag 20 bits | location 44 bits (bytes / 4 from the region's
-///   start), 0 = empty
-///                                              link:  place of the overflow bucket / 64, 0 = none
+///            0              12      16                                64
+///   bucket  +--------------+-------+---------------------------------+    slot i, 40 bits:  highs[i] | lows[i]
+///           | highs, 12 B  | link  | lows, 12 x 4 B                  |            = tag | place;  0 is an empty slot
+///           +--------------+-------+---------------------------------+
 ///
-/// A bucket is chosen by the low bits of the hash, the tag is bits 14..33. So a split at or above 2^14 buckets reads
-/// the bit it needs from the tag and never touches an item; below that, the table and its items are small enough to be
-/// asked for their hash again. The price is that a tag tells less as the table grows: at 2^25 buckets (170 million
-/// items) 9 bits are left, and a lookup reads a wrong item's line once in 100.
+/// A place is an item's distance from the region's start in units of kItemAlign; it takes as many bits as the region
+/// needs (28 for 1 GiB), and the tag, from the hash's top, gets what is left (12). So the top bits of all tags lie in
+/// one vector, which is compared at once, and the rest of a tag is looked at where those fit. A bucket is chosen by the
+/// hash's low bits, which the tags know nothing of: a split asks the items of its one chain for their hash again.
 #pragma once
 
 #include <smmintrin.h>
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -27,22 +29,49 @@ namespace gannet::storage {
 
 class Index {
  public:
-  static constexpr std::uint32_t kSlots = 7;
-  static constexpr std::uint32_t kTagShift = 14, kTagBits = 20, kLocationBits = 44;
-  static constexpr std::uint64_t kLocationMask = (std::uint64_t{1} << kLocationBits) - 1;
-  /// Items per bucket, on average, above which it grows, and below which it shrinks.
-  static constexpr std::uint32_t kGrowLoad = 5, kShrinkLoad = 2;
+  static constexpr std::uint32_t kSlots = 12, kSlotBits = 40;
+  /// Items per bucket, on average, above which it grows, and below which it shrinks. Measured: see storage/README.md.
+  static constexpr std::uint32_t kGrowLoad = 9, kShrinkLoad = 5;
   /// A chain longer than this takes no more: with a keyed hash it means that growth was starved of memory.
   static constexpr std::uint32_t kChainBucketsMax = 16;
 
   /// From here on a segment for overflow alone costs less than one part in 64 of memory.
   static constexpr std::uint32_t kSegmentsForOwnStores = 64;
 
+  /// A tag above an item's place; 0 is no entry.
+  using Slot = std::uint64_t;
   struct alignas(64) Bucket {
-    std::uint64_t slots[kSlots];
-    std::uint64_t link;
+    std::uint8_t highs[kSlots];  ///< Bits 32..39 of each slot.
+    std::uint32_t link;          ///< Place of the overflow bucket / 64, 0 for none.
+    std::uint32_t lows[kSlots];  ///< Bits 0..31 of each slot.
+
+    [[nodiscard]] Slot slot(std::uint32_t i) const noexcept { return Slot{highs[i]} << 32 | lows[i]; }
+    void set(std::uint32_t i, Slot slot) noexcept {
+      highs[i] = static_cast<std::uint8_t>(slot >> 32);
+      lows[i] = static_cast<std::uint32_t>(slot);
+    }
+    /// Bit i: slot i is like `wanted` in those bits 32..39 that `mask` names. All at once, because which slot matches
+    /// is chance and a branch on it is mispredicted.
+    [[nodiscard]] std::uint32_t matches(Slot wanted, std::uint8_t mask) const noexcept {
+      const __m128i high = _mm_set1_epi8(static_cast<char>(wanted >> 32 & mask));
+      const __m128i highs_and_link = _mm_load_si128(reinterpret_cast<const __m128i*>(this));
+      const __m128i same = _mm_cmpeq_epi8(_mm_and_si128(highs_and_link, _mm_set1_epi8(static_cast<char>(mask))), high);
+      return static_cast<std::uint32_t>(_mm_movemask_epi8(same)) & kAllSlots;
+    }
+    /// Bit i: slot i is empty.
+    [[nodiscard]] std::uint32_t empty() const noexcept {
+      const auto* const quarters = reinterpret_cast<const __m128i*>(this);
+      const auto zero = [&](int quarter) {
+        return _mm_cmpeq_epi32(_mm_load_si128(quarters + quarter), _mm_setzero_si128());
+      };
+      const __m128i no_lows = _mm_packs_epi16(_mm_packs_epi32(zero(1), zero(2)), _mm_packs_epi32(zero(3), zero(3)));
+      const __m128i no_highs = _mm_cmpeq_epi8(_mm_load_si128(quarters), _mm_setzero_si128());
+      return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_and_si128(no_lows, no_highs))) & kAllSlots;
+    }
+    [[nodiscard]] std::uint32_t used() const noexcept { return ~empty() & kAllSlots; }
   };
-  static_assert(sizeof(Bucket) == 64);
+  static constexpr std::uint32_t kAllSlots = (1u << kSlots) - 1;
+  static_assert(sizeof(Bucket) == 64 && offsetof(Bucket, link) == 12 && offsetof(Bucket, lows) == 16);
 
   Index() = default;
   /// `first_segment` becomes the index's first home: one page of buckets, the others in store.
@@ -59,11 +88,11 @@ class Index {
   /// Calls `candidate(location)` for each item whose tag matches until it says true; that location, or 0.
   template <class Candidate>
   [[nodiscard]] Location find(std::uint64_t hash, Candidate&& candidate) const noexcept {
-    const std::uint64_t tag = tag_of(hash);
+    const Slot wanted = slot_of(hash, 0);
     for (const Bucket* at = bucket(hash);;) {
-      for (std::uint32_t match = matches(*at, tag); match != 0; match &= match - 1) {
-        const Location location = at->slots[std::countr_zero(match)] & kLocationMask;
-        if (location != 0 && candidate(location)) return location;
+      for (std::uint32_t match = at->matches(wanted, high_mask_); match != 0; match &= match - 1) {
+        const Location place = at->slot(lowest(match)) ^ wanted;
+        if (place <= place_max_ && place != 0 && candidate(place)) return place;
       }
       if (at->link == 0) [[likely]]
         return 0;
@@ -75,7 +104,7 @@ class Index {
   /// withdrawals() stays the same.
   [[nodiscard]] Location prefetch_items(std::uint64_t hash) const noexcept {
     const Bucket* const at = bucket(hash);
-    const Location place = first_match(*at, tag_of(hash));
+    const Location place = first_match(*at, slot_of(hash, 0));
     if (place != 0) {
       prefetch_item(place);
     } else if (at->link != 0) {
@@ -121,7 +150,7 @@ class Index {
   [[nodiscard]] bool holds(std::uint64_t hash, Location at) const noexcept;
 
   /// Splits the next bucket. Needs a page in store when growth_needs_segment() would say so. `hash_of(location)` hashes
-  /// an item's key; asked only while the table is small.
+  /// the key of an item of the bucket's chain; all of them have been prefetched when the first is asked for.
   template <class HashOf>
   void grow(HashOf&& hash_of) noexcept;
   /// A page of empty buckets more, without looking at the others: only while the index has no entry. Needs a page in
@@ -144,37 +173,31 @@ class Index {
   static constexpr std::uint32_t kChainSlotsMax = kChainBucketsMax * kSlots;
   /// A chain taken apart: its slots, in no order.
   struct Loose {
-    std::uint64_t slots[kChainSlotsMax];
+    Slot slots[kChainSlotsMax];
     std::uint32_t count = 0;
   };
 
-  [[nodiscard]] static std::uint64_t tag_of(std::uint64_t hash) noexcept {
-    return hash >> kTagShift & ((std::uint64_t{1} << kTagBits) - 1);
+  [[nodiscard]] static std::uint32_t lowest(std::uint32_t bits) noexcept {
+    return static_cast<std::uint32_t>(std::countr_zero(bits));
   }
-  /// Bit i: slot i carries `tag`. All seven at once, because which slot matches is chance and a branch on it is
-  /// mispredicted. An empty slot matches tag 0; its location is 0.
-  [[nodiscard]] static std::uint32_t matches(const Bucket& bucket, std::uint64_t tag) noexcept {
-    const __m128i wanted = _mm_set1_epi64x(static_cast<long long>(tag));
-    const auto* const pairs = reinterpret_cast<const __m128i*>(&bucket);
-    const auto match_of = [&](int pair) {
-      const __m128i tags = _mm_srli_epi64(_mm_load_si128(pairs + pair), kLocationBits);
-      return static_cast<std::uint32_t>(_mm_movemask_pd(_mm_castsi128_pd(_mm_cmpeq_epi64(tags, wanted))));
-    };
-    const std::uint32_t match = match_of(0) | match_of(1) << 2 | match_of(2) << 4 | match_of(3) << 6;
-    return match & ((1u << kSlots) - 1);
-  }
-  /// The first item in a bucket that carries `tag`, 0 for none. A second one is left to the lookup.
-  [[gnu::always_inline]] [[nodiscard]] static Location first_match(const Bucket& in, std::uint64_t tag) noexcept {
-    const std::uint32_t match = matches(in, tag);
-    return match == 0 ? 0 : in.slots[std::countr_zero(match)] & kLocationMask;
+  /// The first item in a bucket that carries the tag of `wanted`, a slot without a place; 0 for none. A second one is
+  /// left to the lookup.
+  [[gnu::always_inline]] [[nodiscard]] Location first_match(const Bucket& in, Slot wanted) const noexcept {
+    for (std::uint32_t match = in.matches(wanted, high_mask_); match != 0; match &= match - 1) {
+      const Location place = in.slot(lowest(match)) ^ wanted;
+      if (place <= place_max_) [[likely]]
+        return place;
+    }
+    return 0;
   }
   void prefetch_item(Location at) const noexcept {
-    prefetch_line(base_ + at * 4);
-    prefetch_line(base_ + at * 4 + 64);
+    prefetch_line(base_ + at * kItemAlign);
+    prefetch_line(base_ + at * kItemAlign + 64);
   }
-  [[nodiscard]] static std::uint64_t slot_of(std::uint64_t hash, Location at) noexcept {
-    return tag_of(hash) << kLocationBits | at;
+  [[nodiscard]] Slot slot_of(std::uint64_t hash, Location at) const noexcept {
+    return (hash >> (64 - kSlotBits) & ~place_max_) | at;
   }
+  [[nodiscard]] Location place_of(Slot slot) const noexcept { return slot & place_max_; }
   [[nodiscard]] std::uint64_t bucket_number(std::uint64_t hash) const noexcept {
     // Without a branch: how much of a doubling is done, is how often it would be mispredicted.
     const std::uint64_t number = hash & mask_, folded = number & (mask_ >> 1);
@@ -187,9 +210,6 @@ class Index {
   }
   [[nodiscard]] Bucket* overflow_at(std::uint64_t link) const noexcept {
     return reinterpret_cast<Bucket*>(base_ + link * sizeof(Bucket));
-  }
-  [[nodiscard]] std::uint64_t link_to(const Bucket* bucket) const noexcept {
-    return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(bucket) - base_) / sizeof(Bucket);
   }
   struct Store {
     std::uint32_t head = 0, pages = 0;  // Page number + 1; the pages are a list.
@@ -210,12 +230,13 @@ class Index {
   [[nodiscard]] std::byte* page_at(std::uint32_t page) const noexcept {
     return pages_ + (static_cast<std::uint64_t>(page) << page_shift_);
   }
-  [[nodiscard]] std::uint64_t take_overflow() noexcept;
-  [[nodiscard]] std::uint64_t* slot_holding(std::uint64_t hash, Location at, Bucket*& in) const noexcept;
+  [[nodiscard]] std::uint32_t take_overflow() noexcept;
+  /// The bucket that holds the entry, and its slot there; nullptr when there is none.
+  [[nodiscard]] Bucket* bucket_holding(std::uint64_t hash, Location at, std::uint32_t& slot) const noexcept;
   /// Empties a chain into `loose`, its overflow buckets freed. False: too long; nothing was changed.
   [[nodiscard]] bool take_apart(Bucket* head, Loose& loose) noexcept;
   /// Writes slots into an empty chain. Never runs out: see grow().
-  void put_together(Bucket* head, std::span<const std::uint64_t> slots) noexcept;
+  void put_together(Bucket* head, std::span<const Slot> slots) noexcept;
 
   std::byte* base_ = nullptr;         // The region.
   std::byte* pages_ = nullptr;        // Segment 0: page p lies p pages behind it.
@@ -223,6 +244,8 @@ class Index {
   std::uint32_t* directory_ = nullptr;
   std::uint64_t mask_ = 0, buckets_ = 0, buckets_max_ = 0, page_mask_ = 0;
   std::uint32_t page_shift_ = 0, page_buckets_shift_ = 0;
+  Location place_max_ = 0;      // All bits of a place set; a slot's others are its tag.
+  std::uint8_t high_mask_ = 0;  // Those of bits 32..39 that are tag.
   Store store_[2];
   bool shared_store_ = true;
   OverflowPages overflow_;
@@ -242,22 +265,19 @@ void Index::grow(HashOf&& hash_of) noexcept {
   if ((buckets_ & page_mask_) == 0) directory_[buckets_ >> page_buckets_shift_] = take_page(store_[0]);
   Bucket* const to = bucket_at(buckets_);
   *to = Bucket{};
-  const auto bit = static_cast<std::uint32_t>(__builtin_ctzll(half));
-  std::uint64_t moved[kChainSlotsMax];
+  for (std::uint32_t i = 0; i < loose.count; ++i) prefetch_item(place_of(loose.slots[i]));
+  Slot moved[kChainSlotsMax];
   std::uint32_t kept = 0, gone = 0;
   for (std::uint32_t i = 0; i < loose.count; ++i) {
-    const std::uint64_t slot = loose.slots[i];
-    const bool up = bit >= kTagShift ? (slot >> (kLocationBits + bit - kTagShift) & 1) != 0
-                                     : (hash_of(slot & kLocationMask) >> bit & 1) != 0;
-    if (up) {
+    const Slot slot = loose.slots[i];
+    if ((hash_of(place_of(slot)) & half) != 0) {
       moved[gone++] = slot;
     } else {
       loose.slots[kept++] = slot;
     }
   }
-  // Two chains of k and m slots need at most as many overflow buckets as the one of k + m gave back: ceil(k/7) +
-  // ceil(m/7) - 2
-  // <= ceil((k + m) / 7) - 1.
+  // Two chains of k and m slots need at most as many overflow buckets as the one of k + m gave back: ceil(k / kSlots) +
+  // ceil(m / kSlots) - 2 <= ceil((k + m) / kSlots) - 1.
   put_together(from, {loose.slots, kept});
   put_together(to, {moved, gone});
   if (half == mask_ + 1) mask_ = mask_ * 2 + 1;

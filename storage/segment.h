@@ -124,6 +124,8 @@ struct Geometry {
 
 /// Place of an item in the region, in units of kItemAlign; 0 is nowhere (the header page lies there).
 using Location = std::uint64_t;
+/// A place of 36 bits leaves 4 of the index's slots to tell keys by (storage/index.h).
+inline constexpr std::uint64_t kRegionBytesMax = std::uint64_t{kItemAlign} << 36;
 
 /// A store that the compiler leaves where it stands among all other stores. x86 makes stores visible in program order,
 /// so that whoever finds the memory after this process died sees a prefix of them.

@@ -405,12 +405,8 @@ class Shard {
   [[nodiscard]] bool late() const noexcept;
   /// Makes the next insert into the index possible. False: it would need a segment, and nothing can be evicted.
   [[nodiscard]] bool ready_index() noexcept;
-  /// More than the smallest items need: their index is larger than they are. A small shard keeps half for items.
-  [[nodiscard]] std::uint32_t index_segments_max() const noexcept {
-    constexpr std::uint32_t kSmall = 16;
-    const std::uint32_t segments = pool_.segments();
-    return segments < kSmall ? segments / 2 : segments - segments / 4;
-  }
+  /// More than the smallest items need: they are larger than their index.
+  [[nodiscard]] std::uint32_t index_segments_max() const noexcept { return pool_.segments() / 2; }
   [[nodiscard]] bool give_index_segment(Index::Use use) noexcept;
   void take_back_segment(Index::Use use) noexcept;
   void tend_index(std::uint32_t steps) noexcept;

@@ -72,7 +72,7 @@ TEST_CASE("full memory: a set never fails, a hit is right, what was missed stays
   for (std::uint64_t seed = 200; seed < 206; ++seed) {
     ShardOptions options;
     options.eviction = seed % 2 == 0 ? Eviction::kMerge : Eviction::kFifo;
-    TestShard shard(1 * kMiB, options);
+    TestShard shard(kMiB * 3 / 4, options);
     Workload workload;
     workload.keys = 60'000;
     workload.set_weight = 60;
