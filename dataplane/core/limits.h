@@ -93,8 +93,9 @@ inline constexpr std::uint32_t kTcpSendPackets = 512;
 inline constexpr std::uint32_t kTcpSparePackets = 256;
 inline constexpr std::uint32_t kTcpReceivePackets = 1024;
 inline constexpr std::uint32_t kTcpSendBlocks = 16384;
-/// One connection: written and not acknowledged (large values in their segments apart), so that it takes 512 readers
-/// that do not read to hold all blocks; and what is announced as its window.
+/// One connection: written and not acknowledged (large values in their segments apart); and what is announced as its
+/// window. 512 readers that do not read could hold all blocks with that, so the engine gives one source a quarter of
+/// them and one each, and everybody less once half of them are gone.
 inline constexpr std::uint32_t kTcpSendBytesMax = 64 * 1024;
 inline constexpr std::uint32_t kTcpReceiveBytesMax = 256 * 1024;
 /// Handshakes half done before SYNs are answered with cookies.
@@ -113,6 +114,8 @@ static_assert(kSendPackets >= 2 * kBacklogReceived,
               "every received frame may be answered at once while older answers wait");
 static_assert(kSendPackets > kTransferDatagramsPerTurn + kStageJobsMax,
               "large answers must not take all of the send queue");
+static_assert(kTcpSendBytesMax / 4 >= kParcelBytes,
+              "who is told that there is room must find enough of it for one request, or it would ask for ever");
 static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
               "one turn's large answers and one stage must find buffers");
 inline constexpr std::uint32_t kTcpFreePackets =

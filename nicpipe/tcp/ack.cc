@@ -139,7 +139,7 @@ void Core::free_chunk(Connection& c, std::uint32_t index) noexcept {
   const Chunk& chunk = chunks[index];
   if (chunk.block != kNone) {
     blocks.give(chunk.block);
-    --c.blocks_held;
+    if (--c.blocks_held > 0) --sources[c.source].blocks;
   } else {
     --c.pins_held;
     if (config.pins.release != nullptr) config.pins.release(config.pins.context, chunk.pin);

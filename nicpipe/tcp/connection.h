@@ -86,7 +86,7 @@ struct Connection {
   std::uint8_t events = 0;  ///< EventBit, not yet taken.
   Close reason = Close::kNone;
   bool in_output = false, in_events = false, in_starved = false, in_table = false;
-  bool counted_half_open = false, counted_source = false;
+  bool counted_half_open = false;
   bool is_orphan = false;    ///< The application is done with it.
   bool is_active = false;    ///< We opened it.
   bool closed_held = false;  ///< kClosed waits until everything readable was consumed.
@@ -133,6 +133,7 @@ struct Connection {
   std::uint32_t head_done = 0;                        ///< Bytes of the first chunk acknowledged already.
   std::uint32_t next_chunk = kNone, next_offset = 0;  ///< Where snd_nxt lies; kNone: at the end.
   std::uint32_t blocks_held = 0, pins_held = 0;
+  std::uint32_t source = kNone;  ///< In Core::sources.
   std::uint32_t flight_head = kNone, flight_tail = kNone;
   std::uint32_t flight_count = 0;
   bool fin_wanted = false, fin_sent = false;

@@ -172,6 +172,8 @@ class Core {
 
   // write.cc: bytes in.
   [[nodiscard]] std::uint32_t write(Connection& c, Bytes bytes) noexcept;
+  void count_block(Connection& c) noexcept;
+  [[nodiscard]] std::uint32_t blocks_for(const Connection& c) const noexcept;
   [[nodiscard]] std::uint32_t write_room(const Connection& c) const noexcept;
   [[nodiscard]] bool write_pinned(Connection& c, Bytes bytes, std::uint32_t pin) noexcept;
   void want_writable(Connection& c) noexcept;

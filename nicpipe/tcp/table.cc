@@ -67,21 +67,22 @@ Connection* Core::lookup(const Tuple& tuple) noexcept {
 }
 
 Connection* Core::open(const Route& route, Now now) noexcept {
-  if (!sources.add(route.tuple.peer)) {
+  if (connections.left() == 0) {
+    ++stats.refused_full;
+    return nullptr;
+  }
+  const std::uint32_t source = sources.add(route.tuple.peer);
+  if (source == kNone) {
     ++stats.refused_source;
     return nullptr;
   }
   const std::uint32_t slot = connections.take();
-  if (slot == kNone) {
-    sources.remove(route.tuple.peer);
-    ++stats.refused_full;
-    return nullptr;
-  }
   Connection& c = connections[slot];
   const std::uint32_t generation = std::max(c.generation, 1u);
   c = Connection{};
   c.generation = generation;
   c.route = route;
+  c.source = source;
   c.path_mtu = config.interfaces[route.port].mtu;
   c.ts_offset = ts_offset_of(route.tuple);
   c.receive_shift = receive_shift;
@@ -111,13 +112,13 @@ void Core::end(Connection& c, Close reason, Sink& sink) noexcept {
   while (*link != slot) link = &connections[*link].next;
   *link = c.next;
   c.in_table = false;
-  sources.remove(c.route.tuple.peer);
   while (c.chunk_head != kNone) {
     const std::uint32_t chunk = c.chunk_head;
     c.chunk_head = chunks[chunk].next;
     free_chunk(c, chunk);
   }
   c.chunk_tail = c.next_chunk = kNone;
+  sources.remove(c.source);
   while (c.flight_head != kNone) {
     const std::uint32_t flight = c.flight_head;
     c.flight_head = flights[flight].next;

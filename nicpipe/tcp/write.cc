@@ -7,27 +7,54 @@
 
 namespace gannet::nicpipe::tcp {
 
-/// What write() would take: the connection's share, which shrinks when blocks are scarce, so that slow readers together
-/// never starve the others.
+/// A block more of this connection. The first one does not count for its source.
+void Core::count_block(Connection& c) noexcept {
+  if (++c.blocks_held > 1) ++sources[c.source].blocks;
+}
+
+/// Blocks this connection may take now. What it may hold shrinks with what there is besides: half of it, and once half
+/// of all blocks are gone its bound in their proportion, so that no number of readers that do not read takes the last
+/// ones. Its source's connections may hold a quarter of all together, and one each. Writing makes it smaller by what
+/// was written and no more: who asked for room has it.
+std::uint32_t Core::blocks_for(const Connection& c) const noexcept {
+  const std::uint32_t left = blocks.left(), there = left + c.blocks_held;
+  const std::uint64_t most = (config.send_bytes_max + kBlockBytes - 1) / kBlockBytes;
+  const auto scarce = static_cast<std::uint32_t>(2 * most * there / blocks.size());
+  const std::uint32_t share = std::max(std::min(there / 2, scarce), 1u);
+  const std::uint32_t source_max = blocks.size() / 4, source_has = sources[c.source].blocks;
+  const std::uint32_t of_source =
+      (source_has < source_max ? source_max - source_has : 0) + (c.blocks_held == 0 ? 1 : 0);
+  return std::min({c.blocks_held < share ? share - c.blocks_held : 0, of_source, left});
+}
+
+/// What write() would take.
 std::uint32_t Core::write_room(const Connection& c) const noexcept {
   const bool may = c.state == State::kEstablished || c.state == State::kCloseWait || c.state == State::kSynSent ||
                    c.state == State::kSynReceived;
   if (!may || c.fin_wanted) return 0;
   const std::uint32_t held = c.write_end - c.snd_una;
   if (held >= config.send_bytes_max) return 0;
-  const std::uint32_t share = std::max(blocks.left() / 2, 4u);
-  std::uint32_t fits = c.blocks_held < share ? std::min(share - c.blocks_held, blocks.left()) * kBlockBytes : 0;
+  std::uint32_t fits = blocks_for(c) * kBlockBytes;
   fits = std::min(fits, std::min(chunks.left(), 1u << 16) * kBlockBytes);
   if (c.chunk_tail != kNone && chunks[c.chunk_tail].block != kNone) fits += kBlockBytes - chunks[c.chunk_tail].bytes;
   return std::min(config.send_bytes_max - held, fits);
 }
 
 /// "Enough": a quarter of the connection's bound. Scarce blocks can keep the room below that for long, so whoever holds
-/// nothing any more is told too.
+/// nothing any more is told too, or, where there is no block at all, waits for others' blocks: no acknowledgement will
+/// ever wake it.
 void Core::announce_room(Connection& c) noexcept {
   if (!c.wants_writable) return;
   const std::uint32_t room = write_room(c);
-  if (room < config.send_bytes_max / 4 && (room == 0 || c.write_end != c.snd_una)) return;
+  const bool holds = c.write_end != c.snd_una;
+  if (room < config.send_bytes_max / 4 && (room == 0 || holds)) {
+    if (!holds && !c.fin_wanted && !c.in_starved) {
+      c.in_starved = true;
+      c.starved_next = starved_head;
+      starved_head = slot_of(c);
+    }
+    return;
+  }
   c.wants_writable = false;
   event(c, kWritable);
 }
@@ -37,10 +64,11 @@ void Core::want_writable(Connection& c) noexcept {
   announce_room(c);
 }
 
-/// There are blocks again: whoever found none is told, so that nobody waits for ever on memory that others held.
+/// There are blocks again: whoever found none is told, as many as there is a block for, so that nobody waits for ever
+/// on memory that others held.
 void Core::feed_starved() noexcept {
-  if (starved_head == kNone || blocks.left() < blocks.size() / 8) return;
-  while (starved_head != kNone) {
+  if (starved_head == kNone || blocks.left() < blocks.size() / 64) return;
+  for (std::uint32_t most = blocks.left(); starved_head != kNone && most > 0; --most) {
     Connection& c = connections[starved_head];
     starved_head = c.starved_next;
     c.in_starved = false;
@@ -75,7 +103,7 @@ std::uint32_t Core::write(Connection& c, Bytes bytes) noexcept {
       fresh.data = blocks[block].bytes.data();
       fresh.bytes = 0;
       fresh.block = block;
-      ++c.blocks_held;
+      count_block(c);
       append_chunk(c, index);
     }
     Chunk& chunk = chunks[c.chunk_tail];
@@ -87,11 +115,7 @@ std::uint32_t Core::write(Connection& c, Bytes bytes) noexcept {
   c.write_end += done;
   if (done < wanted) {
     c.wants_writable = !c.fin_wanted && c.state != State::kDead;
-    if (c.wants_writable && c.write_end == c.snd_una && !c.in_starved) {  // No acknowledgement will ever wake it.
-      c.in_starved = true;
-      c.starved_next = starved_head;
-      starved_head = slot_of(c);
-    }
+    if (c.write_end == c.snd_una) announce_room(c);
   }
   if (done > 0) want_output(c);
   return done;
@@ -134,7 +158,7 @@ void Core::copy_out_pins(Connection& c) noexcept {
       std::memcpy(blocks[block].bytes.data(), pinned.data + offset, copy.bytes);
       (first == kNone ? first : chunks[last].next) = piece;
       last = piece;
-      ++c.blocks_held;
+      count_block(c);
     }
     chunks[last].next = pinned.next;
     (previous == kNone ? c.chunk_head : chunks[previous].next) = first;

@@ -24,11 +24,12 @@ StreamRig& rig_of(std::uint32_t workers, bool narrow, bool closed) {
   static std::unique_ptr<StreamRig> rigs[3][2][2];
   std::unique_ptr<StreamRig>& rig = rigs[workers - 1][narrow ? 1 : 0][closed ? 1 : 0];
   if (!rig)
-    rig = std::make_unique<StreamRig>(StreamRigOptions{.workers = workers,
-                                                       .connections = 8,
-                                                       .send_bytes_max = narrow ? 4096u : 65536u,
-                                                       .shard_bytes = 512u << 10,
-                                                       .users = closed ? users : nullptr});
+    rig = std::make_unique<StreamRig>(
+        StreamRigOptions{.workers = workers,
+                         .connections = 8,
+                         .send_bytes_max = narrow ? 4 * gannet::dataplane::kParcelBytes : 65536u,
+                         .shard_bytes = 512u << 10,
+                         .users = closed ? users : nullptr});
   return *rig;
 }
 

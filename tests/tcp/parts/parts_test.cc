@@ -134,16 +134,21 @@ TEST_CASE("sources are counted as in a plain map, whatever comes and goes", "[tc
   std::mt19937 random(seed);
   constexpr std::uint32_t kConnections = 64, kLimit = 3;
   SourceTable table(kConnections, kLimit, {5, 6});
-  std::map<std::uint32_t, std::uint32_t> model;
+  std::map<std::uint32_t, std::uint32_t> model, names;
   std::uint32_t all = 0;
   for (int step = 0; step < 50'000; ++step) {
     const std::uint32_t who = 0x0a000000 + random() % 100;
     if (random() % 2 == 0 && all < kConnections) {
       const bool fits = model[who] < kLimit;
-      REQUIRE(table.add(Ipv4{who}) == fits);
-      if (fits) ++model[who], ++all;
+      const std::uint32_t index = table.add(Ipv4{who});
+      REQUIRE((index != kNone) == fits);
+      if (!fits) continue;
+      if (model[who]++ == 0) names[who] = index;
+      REQUIRE(index == names[who]);  // It keeps its place, whoever comes and goes.
+      REQUIRE(table[index].connections == model[who]);
+      ++all;
     } else if (model[who] > 0) {
-      table.remove(Ipv4{who});
+      table.remove(names[who]);
       --model[who], --all;
     }
   }
@@ -152,12 +157,13 @@ TEST_CASE("sources are counted as in a plain map, whatever comes and goes", "[tc
 
 TEST_CASE("addresses of one IPv6 /64 are one source", "[tcp][source]") {
   SourceTable table(16, 2, {5, 6});
-  REQUIRE(table.add(IpAddress{0x20010db800000001, 1}));
-  REQUIRE(table.add(IpAddress{0x20010db800000001, 2}));
-  REQUIRE_FALSE(table.add(IpAddress{0x20010db800000001, 3}));
-  REQUIRE(table.add(IpAddress{0x20010db800000002, 1}));
-  table.remove(IpAddress{0x20010db800000001, 77});
-  REQUIRE(table.add(IpAddress{0x20010db800000001, 4}));
+  const std::uint32_t first = table.add(IpAddress{0x20010db800000001, 1});
+  REQUIRE(first != kNone);
+  REQUIRE(table.add(IpAddress{0x20010db800000001, 2}) == first);
+  REQUIRE(table.add(IpAddress{0x20010db800000001, 3}) == kNone);
+  REQUIRE(table.add(IpAddress{0x20010db800000002, 1}) != first);
+  table.remove(first);
+  REQUIRE(table.add(IpAddress{0x20010db800000001, 4}) == first);
 }
 
 TEST_CASE("TIME-WAIT forgets in the order of age, and the oldest when it is full", "[tcp][timewait]") {
