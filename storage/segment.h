@@ -32,7 +32,7 @@ inline constexpr std::uint32_t kSegmentsMax = 1u << 24;
 inline constexpr std::uint32_t kPagesPerSegment = 8;
 inline constexpr std::uint32_t kNoSegment = 0xffffffff;
 /// Items begin at multiples of it, and places are counted in it.
-inline constexpr std::uint32_t kItemAlign = 4;
+inline constexpr std::uint32_t kItemAlign = 2;
 
 /// kFree -> kOpen -> kClosed -> kSealed -> kDraining -> kFree; a closed segment may drain unsealed; kFree <-> kIndex.
 /// After an attach: whatever held items -> kKept -> kSealed or kClosed, once it was read.

@@ -122,7 +122,10 @@ std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, std::
   if (pool_.free_segments() <= spare_) {
     if (const std::uint32_t any = nearest_tail(bucket, rank, bytes); any < tails_) return tail_[any].segment;
   }
-  const std::uint32_t spare = may_evict ? spare_ : 0;
+  // A segment that is being drained is free before the spare one could be full, so that need not be waited for. (What
+  // is moved fills the same tails: a window's first segment, kept nearly whole, can be just more than a tail has room
+  // for.)
+  const std::uint32_t spare = may_evict && collector_.phase != Collector::Phase::kDrain ? spare_ : 0;
   if (pool_.free_segments() > spare) return open_tail(bucket, rank, bytes, expires_at);
   if (may_evict && make_free(spare)) {
     // The collector appends, too: it may have opened the very tail.

@@ -40,11 +40,11 @@ bool Shard::late() const noexcept {
 
 void Shard::pace(std::uint32_t item_bytes) noexcept {
   // A merge scans two segments and drains two (one of them copied) per segment it frees: about five bytes of budget per
-  // byte stored. At its worst it takes eight segments of the smallest items, 12 B, for which scanning and draining cost
-  // 140, and frees one: 93 bytes per byte stored. So when three quarters of the room ahead are used up, that is what is
-  // paid, and no store has to wait for a whole window (from 512 segments on this is certain; smaller shards keep fewer
-  // free). Not from the start: what is evicted sooner than need be would be missed.
-  constexpr std::uint64_t kWorkPerByte = 8, kWorkPerByteLate = 96, kWorkMin = 1024;
+  // byte stored. At its worst it takes eight segments of the smallest items, 10 B, for which scanning and draining cost
+  // 138, and frees one: 110 bytes per byte stored. So when three quarters of the room ahead are used up, that is what
+  // is paid, and no store has to wait for a whole window (from 512 segments on this is certain; smaller shards keep
+  // fewer free). Not from the start: what is evicted sooner than need be would be missed.
+  constexpr std::uint64_t kWorkPerByte = 8, kWorkPerByteLate = 112, kWorkMin = 1024;
   if (pool_.free_segments() >= free_wanted_) return;
   std::uint64_t budget = kWorkMin + item_bytes * (late() ? kWorkPerByteLate : kWorkPerByte);
   collect(budget);

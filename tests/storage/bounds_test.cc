@@ -29,15 +29,15 @@ struct Most {
 /// Collector's work that a SET of `bytes` pays for at most, in bytes of budget: see Shard::pace. The last item taken up
 /// may overdraw it, and a batch of 16 is drained together.
 constexpr std::uint64_t pace_most(std::uint64_t bytes) {
-  return 1024 + 96 * bytes;
+  return 1024 + 112 * bytes;
 }
 constexpr std::uint64_t copied_most(std::uint64_t bytes) {
   return pace_most(bytes) + 2 * bytes;
 }
-/// An item scanned or drained costs 32 of budget at least and touches few lines; two splits of the index at most, each
-/// of which asks the 36 items of a chain of three buckets for their keys, two lines an item.
+/// An item scanned or drained costs 32 of budget at least and touches few lines; a batch of 16 may overdraw it. Two splits
+/// of the index at most, each of which asks the 36 items of a chain of three buckets for their keys, two lines an item.
 constexpr std::uint64_t lines_most(std::uint64_t bytes) {
-  return pace_most(bytes) / 16 + 100 + 2 * (36 * 2 + 8);
+  return pace_most(bytes) / 16 + 150 + 2 * (36 * 2 + 8);
 }
 
 std::string key_of(std::uint64_t number) {
