@@ -1,6 +1,8 @@
 // The index alone, on made-up places: against a map, whatever is asked of it and however many bits a place takes.
 #include "storage/index.h"
 
+#include <algorithm>
+#include <bit>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <memory>
@@ -108,7 +110,7 @@ class TestIndex {
 
 TEST_CASE("an index holds what a map holds, whatever is put in, moved, taken out, split and folded",
           "[storage][index]") {
-  // Places of 20, 28, 32, 33 and 36 bits: the tag begins below, at and above a slot's byte boundary.
+  // Places of 20 to 36 bits: the tag begins below, at and above a slot's byte boundary.
   const std::uint64_t region = GENERATE(as<std::uint64_t>(), 4ull << 20, 1ull << 30, 16ull << 30, 20ull << 30,
                                         kRegionBytesMax - (64ull << 20), kRegionBytesMax);
   const std::uint64_t seed = std::random_device{}();
