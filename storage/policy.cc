@@ -9,10 +9,11 @@ namespace {
 
 /// Segment headers looked at for one window: however many there are, the best of so many is good enough.
 constexpr std::uint32_t kLookMax = 128;
-/// In epochs. An item's epoch is told modulo kEpochs, so it has to be looked at before it is that old: one that is kept
-/// is no older than kEpochsKept, and its segment is due when it is kEpochsDue old.
-constexpr std::uint32_t kEpochsKept = 3, kEpochsDue = 3;
-static_assert(kEpochsKept + kEpochsDue + 1 < kEpochs);
+/// In epochs. An item's epoch is told modulo kEpochs: one that is moved is made no older than this. An item that nobody
+/// has moved or used for longer is taken for a younger one. Its segment has then outlived most of memory several times,
+/// which says as much for it; and the clock overtakes what was written to the segment whatever it holds.
+constexpr std::uint32_t kEpochsKept = 12;
+static_assert(kEpochsKept < kEpochs);
 
 }  // namespace
 
@@ -22,7 +23,7 @@ std::uint32_t Shard::random() noexcept {
 }
 
 std::uint64_t Shard::lead_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept {
-  const std::uint64_t worth = clock_at_epoch_[epoch_of(state)] + worth_of(uses_of(state) + 1, item_bytes);
+  const std::uint64_t worth = clock_at_epoch_[epoch_of(state)] + worth_of(uses_of(state), item_bytes);
   return worth > clock_ ? worth - clock_ : 0;
 }
 
@@ -32,7 +33,7 @@ std::uint32_t Shard::score_of(const ItemHeader& item) const noexcept {
     case Eviction::kGreedy:
       return class_of_worth(lead_of(state, item.item_bytes()));
     case Eviction::kS3Fifo:
-      return use_level(state) != 0 ? 1 : 0;
+      return use_level(state) > kLevelNew ? 1 : 0;
     default:
       return class_of_worth(worth_of(uses_of(state), item.item_bytes()));
   }
@@ -56,7 +57,7 @@ std::uint32_t Shard::level_of(std::uint32_t uses_256) noexcept {
 }
 
 std::uint8_t Shard::aged(std::uint8_t state, std::uint32_t item_bytes) noexcept {
-  if (eviction_ == Eviction::kS3Fifo) return state_of(epoch_, use_level(state) != 0 ? use_level(state) - 1 : 0);
+  if (eviction_ == Eviction::kS3Fifo) return state_of(epoch_, std::max(use_level(state), kLevelNew + 1) - 1);
   if (eviction_ != Eviction::kGreedy) return state_of(epoch_, level_of(uses_of(state) / 2 * 256));
   const std::uint32_t age = (epoch_ - epoch_of(state)) & (kEpochs - 1);
   if (age <= kEpochsKept) return state & kItemUsesMask;
@@ -69,7 +70,7 @@ std::uint8_t Shard::aged(std::uint8_t state, std::uint32_t item_bytes) noexcept 
 }
 
 void Shard::begin_rank(std::uint32_t segment, std::uint32_t rank) noexcept {
-  ranks_[segment] = {clock_, epoch_, static_cast<std::uint8_t>(rank), {}};
+  ranks_[segment] = {clock_, static_cast<std::uint8_t>(rank), {}};
 }
 
 void Shard::note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth) noexcept {
@@ -111,12 +112,6 @@ std::uint64_t Shard::gain_of(const SegmentHeader& segment) const noexcept {
 }
 
 void Shard::choose_by_gain(std::uint32_t more) noexcept {
-  // Before an item's epoch can be mistaken for a later one, its segment is due whatever it holds.
-  const std::uint32_t oldest = oldest_evictable();
-  if (oldest != kNoSegment && epoch_ - ranks_[oldest].epoch >= kEpochsDue) {
-    add_to_window(oldest);
-    if (--more == 0) return;
-  }
   std::array<std::uint32_t, kWindowUsual> best{};
   std::array<std::uint64_t, kWindowUsual> gain{};
   std::uint32_t found = 0;

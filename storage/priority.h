@@ -1,11 +1,12 @@
 /// What is remembered of an item's uses: seven bits beside its dead bit, and what they are worth.
 ///
-///   state byte   bit 7   6..4                               3..0
-///                dead    epoch of the last use, modulo 8    uses, on a scale that grows wider
+///   state byte   bit 7   6..3                                2..0
+///                dead    epoch of the last use, modulo 16    uses, on a scale that grows wider
 ///
-/// An item is worth `uses + 1` for each byte it takes, on top of the clock of its last use. The clock (Shard::clock_)
-/// rises to the worth of what is evicted, as in Greedy Dual Size with Frequency (Cherkasova, HP Labs 1998): who is not
-/// used again is overtaken by it, the sooner the larger he is and the fewer uses he has.
+/// An item is worth its uses for each byte it takes, the first being that it was stored, on top of the clock of its
+/// last use. The clock (Shard::clock_) rises to the worth of what is evicted, as in Greedy Dual Size with Frequency
+/// (Cherkasova, HP Labs 1998): who is not used again is overtaken by it, the sooner the larger he is and the fewer uses
+/// he has.
 #pragma once
 
 #include <array>
@@ -16,11 +17,13 @@
 
 namespace gannet::storage {
 
-inline constexpr std::uint32_t kUseLevels = 16, kEpochs = 8;
-inline constexpr std::uint8_t kItemLevelMask = 0x0f;
-inline constexpr std::uint32_t kItemEpochShift = 4;
-/// Uses at each level: exact up to 5, then about a third more from level to level, and counted by chance.
-inline constexpr std::array<std::uint8_t, kUseLevels> kUsesAt{0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 41, 56, 76, 104};
+inline constexpr std::uint32_t kUseLevels = 8, kEpochs = 16;
+inline constexpr std::uint32_t kLevelNew = 1;
+inline constexpr std::uint8_t kItemLevelMask = 0x07;
+inline constexpr std::uint32_t kItemEpochShift = 3;
+/// Uses at each level: exact up to 3, then about twice as many from level to level, and counted by chance. A new item
+/// has one. At none, what it was worth has been spent (Shard::aged), and the clock has overtaken it.
+inline constexpr std::array<std::uint8_t, kUseLevels> kUsesAt{0, 1, 2, 3, 5, 10, 20, 40};
 
 [[nodiscard]] constexpr std::uint32_t use_level(std::uint8_t state) noexcept {
   return state & kItemLevelMask;
@@ -61,15 +64,14 @@ inline constexpr std::uint32_t kScoreClasses = 256;
   return std::uint64_t{8 + (score & 7)} << (score / 8 - 3);
 }
 static_assert(class_of_worth(worth_of_class(100)) == 100 && class_of_worth(worth_of_class(207)) == 207);
-static_assert(class_of_worth(worth_of(105, 24)) < kScoreClasses - 1);
+static_assert(class_of_worth(worth_of(kUsesAt.back(), 12)) < kScoreClasses - 1);
 
 /// What is known of a segment without reading its items: how many of its bytes were worth how much when they were
 /// written. Kept beside the region; a segment taken over from an earlier process starts with nothing known.
 struct SegmentRank {
   static constexpr std::uint32_t kBins = 16;
   std::uint64_t clock = 0;  ///< When the segment was opened.
-  std::uint32_t epoch = 0;
-  std::uint8_t rank = 0;  ///< The class of items it was opened for: see Shard::rank_of().
+  std::uint8_t rank = 0;    ///< The class of items it was opened for: see Shard::rank_of().
   std::array<std::uint32_t, kBins> bytes{};
 
   /// Half a doubling each, from 2^12, about one use of 4 KiB, to 2^20, about one use of 16 bytes; beyond, the last.

@@ -199,7 +199,7 @@ bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location
   MUST(item.set_cas(base, cas));
   item.check = item_check(item, base);
   // A new value under a known key inherits what is known about the key.
-  std::uint8_t state = state_of(epoch_, 0);
+  std::uint8_t state = state_of(epoch_, kLevelNew);
   if (old != 0) {
     count_use(item_at(old));
     state = item_at(old).state;

@@ -1,5 +1,7 @@
 /// gannet-replay: replays request traces into the store and says what it remembered. See --help and README.md.
 #include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,15 +10,20 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/gannet-replay/reference.h"
 #include "tools/gannet-replay/replay.h"
 #include "tools/gannet-replay/svg.h"
 #include "tools/gannet-replay/trace.h"
+#include "tools/gannet-replay/wire_replay.h"
+#include "tools/load/kernel_tcp.h"
+#include "tools/load/kernel_udp.h"
 
 namespace {
 
@@ -32,6 +39,11 @@ struct Options {
   std::uint32_t segment_bytes = 0;
   bool json = false, table = false, quiet = false;
   std::string svg;
+  std::string to;  ///< HOST:PORT; empty: into a shard of our own.
+  bool udp = false;
+  /// MTU: memcached divides answers of more than 1400 bytes, and no longer SET leads to no longer answer.
+  std::uint32_t batch = 32, mtu = 1428;
+  double speed = 0;
 };
 
 struct Row {
@@ -177,6 +189,87 @@ bool write_plots(const Options& options, const std::vector<Row>& rows) {
   return true;
 }
 
+/// An IPv4 address, or a name that has one. False: `why` is one sentence.
+bool resolve(const std::string& to, gannet::load::Options& out, std::string& why) {
+  const std::size_t colon = to.rfind(':');
+  const std::string host = to.substr(0, colon), port = colon == std::string::npos ? "11211" : to.substr(colon + 1);
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_family = AF_INET;
+  if (const int wrong = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found); wrong != 0) {
+    why = fmt::format("--to {}: {}; say HOST:PORT.", to, ::gai_strerror(wrong));
+    return false;
+  }
+  const auto* const address = reinterpret_cast<const sockaddr_in*>(found->ai_addr);
+  out.target = ntohl(address->sin_addr.s_addr);
+  out.port = ntohs(address->sin_port);
+  ::freeaddrinfo(found);
+  return true;
+}
+
+/// One trace against a server; the link is made for the longest message the trace has.
+Outcome over_the_wire(const Options& options, const Trace& trace, const std::function<void(std::size_t)>& tell) {
+  Outcome out;
+  gannet::load::Options wire;
+  if (!resolve(options.to, wire, out.error)) return out;
+  constexpr std::uint32_t kIpUdpBytes = 28;
+  const std::uint32_t most = options.udp ? options.mtu - kIpUdpBytes : gannet::replay::longest_set(trace);
+  wire.protocol = options.udp ? gannet::load::Protocol::kUdp : gannet::load::Protocol::kTcp;
+  wire.mtu = static_cast<std::uint16_t>(options.mtu);
+  wire.flows = 1;
+  wire.message_bytes = most;
+  std::unique_ptr<gannet::load::Link> link;
+  if (options.udp) {
+    link = gannet::load::KernelUdp::make(wire, out.error);
+  } else {
+    link = gannet::load::KernelTcp::make(wire, out.error);
+  }
+  if (link == nullptr) return out;
+  return gannet::replay::replay_over(*link, wire.port, trace, {options.udp, most, options.batch, options.speed}, tell);
+}
+
+int run_over_the_wire(const Options& options) {
+  nlohmann::json all = nlohmann::json::array();
+  bool whole = true, head = false;
+  for (const std::string& path : options.traces) {
+    Trace trace;
+    std::string why;
+    if (!trace.open(path, why)) {
+      fmt::print(stderr, "gannet-replay: {}\n", why);
+      return 1;
+    }
+    Progress progress(fmt::format("{} to {}", trace.name(), options.to), trace.size());
+    const std::function<void(std::size_t)> tell = [&](std::size_t done) { progress(done); };
+    const Outcome o = over_the_wire(options, trace, options.quiet ? std::function<void(std::size_t)>() : tell);
+    if (!options.quiet) progress.end();
+    if (!o.error.empty() || o.wrong != 0) {
+      fmt::print(stderr, "gannet-replay: {} to {}: {} {} answers were wrong.\n", trace.name(), options.to, o.error,
+                 o.wrong);
+      whole = false;
+    }
+    if (options.json) {
+      all.push_back({{"trace", trace.name()},
+                     {"to", options.to},
+                     {"requests", o.requests},
+                     {"object_miss_ratio", o.object_miss_ratio()},
+                     {"byte_miss_ratio", o.byte_miss_ratio()},
+                     {"requests_per_second", o.seconds > 0 ? static_cast<double>(o.requests) / o.seconds : 0},
+                     {"refused", o.refused},
+                     {"lost", o.lost},
+                     {"wrong", o.wrong}});
+      continue;
+    }
+    if (!std::exchange(head, true)) {
+      fmt::print("{:8} {:21} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}\n", "trace", "to", "objects", "bytes", "Mreq/s",
+                 "refused", "lost", "wrong");
+    }
+    fmt::print("{:8} {:21} {:>8.4f} {:>8.4f} {:>8.3f} {:>8} {:>6} {:>6}\n", trace.name(), options.to,
+               o.object_miss_ratio(), o.byte_miss_ratio(),
+               o.seconds > 0 ? static_cast<double>(o.requests) / o.seconds / 1e6 : 0, o.refused, o.lost, o.wrong);
+  }
+  if (options.json) fmt::print("{}\n", all.dump(2));
+  return whole ? 0 : 1;
+}
+
 int run(const Options& options) {
   std::vector<Row> rows;
   bool whole = true;
@@ -247,7 +340,20 @@ int main(int argc, char** argv) {
   app.add_flag("--json", options.json, "print JSON");
   app.add_flag("--table", options.table, "print a table beside what other caches reach on the shared traces");
   app.add_option("--svg", options.svg, "write miss ratio against memory to this file");
+  auto* const to = app.add_option("--to", options.to, "HOST:PORT of a server (an appliance, a memcached) to replay to");
+  app.add_flag("--udp", options.udp, "over UDP; without it, over TCP")->needs(to);
+  app.add_option(
+         "--mtu", options.mtu,
+         "UDP: IP bytes of a datagram; a longer SET is refused (1428: memcached divides answers that are longer)")
+      ->needs(to)
+      ->check(CLI::Range(576, 9000));
+  app.add_option("--batch", options.batch, "requests in flight")
+      ->needs(to)
+      ->check(CLI::Range(1u, gannet::replay::kWireBatchMax));
+  app.add_option("--speed", options.speed, "trace seconds in a second; without it, as fast as answers come")
+      ->needs(to)
+      ->check(CLI::Range(0.001, 1e9));
   app.add_flag("-q,--quiet", options.quiet, "no progress");
   CLI11_PARSE(app, argc, argv);
-  return run(options);
+  return options.to.empty() ? run(options) : run_over_the_wire(options);
 }

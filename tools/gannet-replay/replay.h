@@ -23,6 +23,7 @@ struct Outcome {
   std::uint64_t sets = 0, stored_bytes = 0;
   std::uint64_t refused = 0;  ///< SETs not stored: larger than an item may be.
   std::uint64_t wrong = 0;    ///< Hits with other bytes than were stored. Must be 0.
+  std::uint64_t lost = 0;     ///< Over the wire: requests whose answer did not come.
   double seconds = 0;
   storage::Stats stats;  ///< At the end.
   std::uint64_t expired_held_sum = 0, expired_held_samples = 0;

@@ -187,6 +187,7 @@ void declare(CLI::App& app, Options& out, Texts& texts, bool& no_preload, bool& 
 }  // namespace
 
 std::uint32_t Options::message_bytes_max() const {
+  if (message_bytes != 0) return message_bytes;
   const std::uint32_t get = kHeaderBytes + key_bytes.max();
   const std::uint32_t set = get + kSetExtrasBytes + value_bytes.max();
   return (protocol == Protocol::kUdp ? kFrameBytes : 0) + batch * (gets < 1 || preload || fill ? set : get);

@@ -62,6 +62,9 @@ struct Options {
   bool progress = false;
 
   [[nodiscard]] Keyspace::Options keyspace() const { return {keys, key_bytes, value_bytes, varying, seed}; }
+  /// Of the longest message, for users of the links whose requests are not the engine's; 0: as follows from the above.
+  std::uint32_t message_bytes = 0;
+
   /// Bytes of the longest message a request of ours makes, UDP frame header included.
   [[nodiscard]] std::uint32_t message_bytes_max() const;
 };

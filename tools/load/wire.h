@@ -14,7 +14,7 @@ inline constexpr std::uint32_t kHeaderBytes = 24;
 inline constexpr std::uint32_t kFrameBytes =
     8;  // The memcache UDP frame header: request id, sequence, datagrams, reserved.
 
-enum class Opcode : std::uint8_t { kGet = 0x00, kSet = 0x01 };
+enum class Opcode : std::uint8_t { kGet = 0x00, kSet = 0x01, kDelete = 0x04 };
 
 enum Status : std::uint16_t { kStatusOk = 0, kStatusNotFound = 1 };
 
