@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Collects results of bench/compare/run and prints their medians as a markdown table.
-usage: table.py --add RESULTS SUBJECT RESULT.json CPU-BEFORE CPU-AFTER  |  table.py RESULTS COMMAND MEMCACHED-VERSION"""
+usage: table.py --add RESULTS SUBJECT RESULT.json CPU-BEFORE CPU-AFTER CORES-DISTANCE-NS  |  table.py RESULTS COMMAND MEMCACHED-VERSION"""
 import json
 import os
 import statistics
@@ -9,7 +9,7 @@ import sys
 POLLS = "gannet"  # These servers use their core whatever they do: their CPU time is the time that passes, times their workers (1).
 
 
-def add(results, subject, path, before, after):
+def add(results, subject, path, before, after, distance):
     with open(path) as file:
         load = json.load(file)
     if load["trouble"] or load["total"]["wrong"] or load["total"]["malformed"]:
@@ -23,7 +23,7 @@ def add(results, subject, path, before, after):
         cores = (float(after) - float(before)) / load["seconds"]
     per_core = answered / (cores * load["seconds"])
     row = {"subject": subject, "rate": load["requests_per_second"], "cores": cores, "per_core": per_core, "hit_ratio": load["hit_ratio"],
-           "p50": load["get"]["p50_us"], "p99": load["get"]["p99_us"], "lost": load["total"]["lost"]}
+           "p50": load["get"]["p50_us"], "p99": load["get"]["p99_us"], "lost": load["total"]["lost"], "distance": float(distance)}
     with open(results, "a") as file:
         file.write(json.dumps(row) + "\n")
 
@@ -36,13 +36,14 @@ def table(results, command, version):
             rows.setdefault(row["subject"], []).append(row)
     medians = {subject: {key: statistics.median(run[key] for run in runs) for key in runs[0] if key != "subject"} for subject, runs in rows.items()}
     base = medians.get("memcached-udp", {}).get("per_core")
-    print("| server and wire | requests/s | server cores used | requests per server core and second | lowest .. highest run | to memcached UDP | p50, us | p99, us | lost |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("| server and wire | requests/s | server cores used | requests per server core and second | lowest .. highest run | to memcached UDP | p50, us | p99, us | lost | cores apart, ns |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for subject, median in medians.items():
         runs = sorted(run["per_core"] for run in rows[subject])
+        distances = sorted(run["distance"] for run in rows[subject])
         ratio = f"{median['per_core'] / base:.1f} x" if base else "-"
         print(f"| {subject} | {median['rate']:,.0f} | {median['cores']:.2f} | {median['per_core']:,.0f} | {runs[0]:,.0f} .. {runs[-1]:,.0f} | {ratio} | "
-              f"{median['p50']:.0f} | {median['p99']:.0f} | {median['lost']:.0f} |")
+              f"{median['p50']:.0f} | {median['p99']:.0f} | {median['lost']:.0f} | {distances[0]:.0f} .. {distances[-1]:.0f} |")
     load = os.getloadavg()[0]
     print(f"\nMedians of {max(len(runs) for runs in rows.values())} rounds; `{command}`; memcached {version}, {os.cpu_count()} CPUs, load average at the end {load:.1f}.")
 

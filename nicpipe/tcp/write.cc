@@ -18,9 +18,11 @@ void Core::count_block(Connection& c) noexcept {
 /// was written and no more: who asked for room has it.
 std::uint32_t Core::blocks_for(const Connection& c) const noexcept {
   const std::uint32_t left = blocks.left(), there = left + c.blocks_held;
-  const std::uint64_t most = (config.send_bytes_max + kBlockBytes - 1) / kBlockBytes;
-  const auto scarce = static_cast<std::uint32_t>(2 * most * there / blocks.size());
-  const std::uint32_t share = std::max(std::min(there / 2, scarce), 1u);
+  std::uint32_t share = there / 2;
+  if (share < blocks.size() / 4) [[unlikely]] {
+    const std::uint64_t most = (config.send_bytes_max + kBlockBytes - 1) / kBlockBytes;
+    share = std::clamp(static_cast<std::uint32_t>(2 * most * there / blocks.size()), 1u, std::max(share, 1u));
+  }
   const std::uint32_t source_max = blocks.size() / 4, source_has = sources[c.source].blocks;
   const std::uint32_t of_source =
       (source_has < source_max ? source_max - source_has : 0) + (c.blocks_held == 0 ? 1 : 0);
