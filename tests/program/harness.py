@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,19 @@ def netns(function, *arguments, check=True):
     """Calls one function of tools/netns."""
     words = " ".join(f"'{a}'" for a in arguments)
     return subprocess.run(["bash", "-c", f". '{ROOT}/tools/netns'; {function} {words}"], check=check, capture_output=True, text=True)
+
+
+def must_be_unreachable(family, address):
+    """Sends to a port where nobody listens: the error must come back."""
+    with socket.socket(family, socket.SOCK_DGRAM) as nobody:
+        nobody.settimeout(2)
+        nobody.connect((address, 4242))
+        nobody.send(b"anybody there?")
+        try:
+            nobody.recv(10)
+        except ConnectionRefusedError:
+            return
+        raise AssertionError("port 4242 answered")
 
 
 class Gannetd:

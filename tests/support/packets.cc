@@ -17,31 +17,8 @@ using nicpipe::Mac;
   std::abort();
 }
 
-void put(Frame& to, Bytes bytes) {
-  to.insert(to.end(), bytes.begin(), bytes.end());
-}
-void put8(Frame& to, unsigned value) {
-  to.push_back(static_cast<std::byte>(value));
-}
-void put16(Frame& to, unsigned value) {
-  put8(to, value >> 8);
-  put8(to, value);
-}
-void put32(Frame& to, std::uint32_t value) {
-  put16(to, value >> 16);
-  put16(to, value & 0xffff);
-}
 void put_mac(Frame& to, Mac mac) {
   for (const std::uint8_t byte : mac.bytes) put8(to, byte);
-}
-unsigned at8(Bytes bytes, std::size_t at) {
-  return static_cast<unsigned>(bytes[at]);
-}
-unsigned at16(Bytes bytes, std::size_t at) {
-  return at8(bytes, at) << 8 | at8(bytes, at + 1);
-}
-std::uint32_t at32(Bytes bytes, std::size_t at) {
-  return at16(bytes, at) << 16 | at16(bytes, at + 2);
 }
 void set16(Frame& in, std::size_t at, unsigned value) {
   in[at] = static_cast<std::byte>(value >> 8);

@@ -17,11 +17,9 @@
 
 #include "nicpipe/address.h"
 #include "nicpipe/ip_address.h"
-#include "storage/base/bytes.h"
+#include "tests/support/frame_bytes.h"
 
 namespace gannet::test {
-
-using Frame = std::vector<std::byte>;
 
 /// 02:00 and the four bytes of the address; of an IPv6 unicast address 02:06 and its last four; of a group its own.
 [[nodiscard]] nicpipe::Mac mac_of(nicpipe::Ipv4 address);

@@ -12,30 +12,6 @@ namespace {
 constexpr std::size_t kEthernetBytes = 14;
 constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-void put8(Frame& to, unsigned value) {
-  to.push_back(static_cast<std::byte>(value));
-}
-void put16(Frame& to, unsigned value) {
-  put8(to, value >> 8);
-  put8(to, value);
-}
-void put32(Frame& to, std::uint32_t value) {
-  put16(to, value >> 16);
-  put16(to, value & 0xffff);
-}
-void put(Frame& to, Bytes bytes) {
-  to.insert(to.end(), bytes.begin(), bytes.end());
-}
-unsigned at8(Bytes bytes, std::size_t at) {
-  return static_cast<unsigned>(bytes[at]);
-}
-unsigned at16(Bytes bytes, std::size_t at) {
-  return load_be<std::uint16_t>(bytes.data() + at);
-}
-std::uint32_t at32(Bytes bytes, std::size_t at) {
-  return load_be<std::uint32_t>(bytes.data() + at);
-}
-
 void put_address(Frame& to, const Address& address) {
   const auto bytes = as_bytes({reinterpret_cast<const char*>(address.bytes.data()), 16});
   put(to, address.is_v4() ? bytes.subspan(12) : bytes);

@@ -3,29 +3,9 @@
 # client of the test. Own namespace and state.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=tools/lib.sh
-source tools/lib.sh
-# shellcheck source=tools/netns
-source tools/netns
-# shellcheck source=tools/appliance
-source tools/appliance
-if [ "$(id -u)" -ne 0 ]; then echo "SKIPPED: needs root"; exit 77; fi
-if ! command -v memccp >/dev/null; then echo "SKIPPED: libmemcached-tools is not installed"; exit 77; fi
-
-ns=gannet-foreign state=/run/gannet-foreign files=$(mktemp -d)
-# shellcheck disable=SC2317  # Called by the trap.
-take_away() {
-  appliance_stop "$state"
-  netns_down "$ns"
-  hugepages_give_back foreign
-  rm -rf "$files" "$state"
-}
-trap take_away EXIT
-mkdir -p "$state"
-exec {lock}>"$state/lock"
-flock -w 60 "$lock" || { echo "FAILED: another foreign_client test is at work"; exit 1; }
-hugepages_add foreign 320 || { echo "SKIPPED: 320 MiB of hugepages are not to be had"; exit 77; }
-netns_up "$ns"
+# shellcheck source=tests/tools/own_appliance.sh
+source tests/tools/own_appliance.sh
+own_appliance foreign 320 memccp
 appliance_config "$state" tap:foreign0 10.77.0.2/24 2 64
 appliance_start "$ns" "$state" 60 {lock}>&-
 device_join tap "$ns" foreign0 10.77.0.1/24

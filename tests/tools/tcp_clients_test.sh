@@ -3,30 +3,10 @@
 # for Python, Ruby, PHP and Perl. Prints a markdown table; every row must be "works". Then the same appliance demands a password.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=tools/lib.sh
-source tools/lib.sh
-# shellcheck source=tools/netns
-source tools/netns
-# shellcheck source=tools/appliance
-source tools/appliance
-if [ "$(id -u)" -ne 0 ]; then echo "SKIPPED: needs root"; exit 77; fi
-if ! command -v memccapable >/dev/null; then echo "SKIPPED: libmemcached-tools is not installed"; exit 77; fi
-
-ns=gannet-tcpclients state=/run/gannet-tcpclients files=$(mktemp -d) server=10.77.0.2:11211 bad=0
-programs=$PWD/tests/tools/clients
-# shellcheck disable=SC2317  # Called by the trap.
-take_away() {
-  appliance_stop "$state"
-  netns_down "$ns"
-  hugepages_give_back tcpclients
-  rm -rf "$files" "$state"
-}
-trap take_away EXIT
-mkdir -p "$state"
-exec {lock}>"$state/lock"
-flock -w 60 "$lock" || { echo "FAILED: another tcp_clients test is at work"; exit 1; }
-hugepages_add tcpclients 384 || { echo "SKIPPED: 384 MiB of hugepages are not to be had"; exit 77; }
-netns_up "$ns"
+# shellcheck source=tests/tools/own_appliance.sh
+source tests/tools/own_appliance.sh
+own_appliance tcpclients 384 memccapable
+server=10.77.0.2:11211 programs=$PWD/tests/tools/clients bad=0
 
 # start [LINE...]: an appliance whose [listen] has these lines.
 start() {
