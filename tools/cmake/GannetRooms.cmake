@@ -64,13 +64,22 @@ function(gannet_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 endfunction()
 
-# What the tests' own files are compiled with, beside that. Sanitized ones without optimisation: that halves their compile time,
-# and what they call in the rooms is optimised as ever.
+# gannet_cold(<target>)  what never runs long: compiled without optimisation where it is sanitized, which halves its compile time.
+function(gannet_cold target)
+  if(GANNET_SANITIZE AND NOT GANNET_FUZZ)
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL "INTERFACE_LIBRARY")
+      target_compile_options(${target} INTERFACE -O0)
+    else()
+      target_compile_options(${target} PRIVATE -O0)
+    endif()
+  endif()
+endfunction()
+
+# What the tests' own files are compiled with, beside that: they are cold, what they call in the rooms is optimised as ever.
 add_library(gannet_test_options INTERFACE)
 target_compile_options(gannet_test_options INTERFACE -Wno-error=invalid-pch)
-if(GANNET_SANITIZE AND NOT GANNET_FUZZ)
-  target_compile_options(gannet_test_options INTERFACE -O0)
-endif()
+gannet_cold(gannet_test_options)
 
 # gannet_test(<name> SOURCES ... [DEPENDS room ...] [LINK lib ...] [LABELS needs-hugepages ...] [TIMEOUT s])  a Catch2 program, one ctest entry.
 # A test that needs more than a plain user on a plain machine says so with labels needs-root, needs-hugepages, needs-netns, needs-dpdk.
@@ -118,7 +127,10 @@ function(gannet_bench name)
 endfunction()
 
 # gannet_fuzz(<name> SOURCES ... [DEPENDS room ...] [LINK lib ...] [SEEDS file ...])  a libFuzzer program; ctest runs it for a few seconds
-# (label fuzz), from the seeds and from what earlier runs in this build found worth keeping.
+# (label fuzz), from the seeds and from what earlier runs in this build found worth keeping. A check that failed must fail again, so the
+# seed is a setting; 0 is a new one each time, for the long runs that look for something.
+set(GANNET_FUZZ_SECONDS 10 CACHE STRING "How long each fuzzer runs as a test")
+set(GANNET_FUZZ_SEED 1 CACHE STRING "What a fuzzer's chances follow from; 0: another each time")
 function(gannet_fuzz name)
   if(NOT GANNET_FUZZ)
     return()
@@ -136,6 +148,7 @@ function(gannet_fuzz name)
   foreach(seed IN LISTS ARG_SEEDS)
     file(COPY "${seed}" DESTINATION "${corpus}")
   endforeach()
-  add_test(NAME fuzz_${name} COMMAND ${name}_fuzz -max_total_time=20 -print_final_stats=1 -timeout=5 "${corpus}")
+  add_test(NAME fuzz_${name}
+    COMMAND ${name}_fuzz -max_total_time=${GANNET_FUZZ_SECONDS} -seed=${GANNET_FUZZ_SEED} -print_final_stats=1 -timeout=5 "${corpus}")
   set_tests_properties(fuzz_${name} PROPERTIES TIMEOUT 120 LABELS "fuzz")
 endfunction()
