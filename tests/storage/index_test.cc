@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -227,6 +228,14 @@ TEST_CASE("a split prefetches and asks no more than the items of its chain", "[s
   CHECK(most <= 4 * Index::kSlots);  // With a keyed hash no chain of 48 is ever seen.
   CHECK(asked_in_all <= splits * (2 * Index::kGrowLoad));
   (void)index.check();
+}
+
+TEST_CASE("a shard larger than a slot has bits for is refused with a sentence", "[storage][index]") {
+  Geometry geometry;
+  std::string why;
+  CHECK(make_geometry(kRegionBytesMax, 0, 0, geometry, why));
+  CHECK_FALSE(make_geometry(kRegionBytesMax + 1, 0, 0, geometry, why));
+  CHECK(why.find("divide the memory among more workers") != std::string::npos);
 }
 
 TEST_CASE("all slots compared at once and one after the other give the same", "[storage][index]") {
