@@ -1,5 +1,5 @@
 /// The wire as frames on endpoints: a small UDP/IPv4 client of our own, without a kernel. Flow k sends from source port
-/// kFirstPort + k on queue k % queues; one thread drives all queues.
+/// kFlowPortFirst + k on queue k % queues; one thread drives all queues.
 #pragma once
 
 #include <array>
@@ -10,6 +10,7 @@
 
 #include "nicpipe/host.h"
 #include "storage/base/must.h"
+#include "tools/load/client_host.h"
 #include "tools/load/link.h"
 #include "tools/load/options.h"
 
@@ -18,7 +19,6 @@ namespace gannet::load {
 template <nicpipe::Endpoint E>
 class PacketLink final : public Link {
  public:
-  static constexpr std::uint16_t kFirstPort = 40'000;
   using Clock = MonotonicNs (*)();
 
   /// `endpoints` outlive the link; `mac` is theirs. `host_mtu` at least options.mtu.
@@ -33,7 +33,7 @@ class PacketLink final : public Link {
       flows_[flow].own = host_.config().address;
       flows_[flow].own_mac = mac;
       flows_[flow].peer = nicpipe::Ipv4{options.target};
-      flows_[flow].own_port = static_cast<std::uint16_t>(kFirstPort + flow);
+      flows_[flow].own_port = static_cast<std::uint16_t>(kFlowPortFirst + flow);
     }
     for (std::vector<nicpipe::Packet>& queue : sending_) queue.reserve(2 * kOutboundMax);
     received_.reserve(kInboundMax);
@@ -45,19 +45,10 @@ class PacketLink final : public Link {
 
   /// Asks who has the target's address, again each 50 ms, for `patience_ns`. False: nobody answered.
   [[nodiscard]] bool resolve(std::uint64_t patience_ns) {
-    const MonotonicNs start = clock_();
-    MonotonicNs asked = 0;
+    std::array<Inbound, 8> unused;
     nicpipe::Mac peer;
-    while (!host_.neighbours().find(flows_[0].peer.v4(), clock_(), peer)) {
-      const MonotonicNs now = clock_();
-      if (now - start > patience_ns) return false;
-      if (asked == 0 || now - asked > 50'000'000) {
-        ask();
-        asked = now;
-      }
-      std::array<Inbound, 8> unused;
-      static_cast<void>(receive(unused));
-    }
+    const auto receive_some = [this, &unused] { static_cast<void>(receive(unused)); };
+    if (!find_mac(host_, *endpoints_[0], flows_[0].peer.v4(), clock_, patience_ns, receive_some, peer)) return false;
     for (nicpipe::UdpFlow& flow : flows_) flow.peer_mac = peer;
     return true;
   }
@@ -117,13 +108,7 @@ class PacketLink final : public Link {
 
   static nicpipe::HostConfig config_of(const Options& options, const nicpipe::Capabilities& capabilities,
                                        nicpipe::Mac mac) {
-    nicpipe::HostConfig config;
-    config.mac = mac;
-    config.address = {options.source};
-    config.prefix_bits = static_cast<std::uint8_t>(options.source_bits);
-    config.mtu = options.mtu;
-    config.capabilities = capabilities;
-    config.udp_port_first = kFirstPort;
+    nicpipe::HostConfig config = client_host(options, capabilities, mac);
     config.udp_ports = options.flows;
     return config;
   }
@@ -134,7 +119,7 @@ class PacketLink final : public Link {
     nicpipe::Drop why;
     switch (host_.receive(packet, now, view, why)) {
       case nicpipe::Verdict::kUdp:
-        out = {static_cast<std::uint32_t>(view.flow.own_port - kFirstPort), view.payload};
+        out = {static_cast<std::uint32_t>(view.flow.own_port - kFlowPortFirst), view.payload};
         received_.push_back(packet);
         return true;
       case nicpipe::Verdict::kArpReply:
@@ -152,13 +137,6 @@ class PacketLink final : public Link {
     }
     endpoints_[queue]->free({&packet, 1});
     return false;
-  }
-
-  void ask() {
-    nicpipe::Packet packet;
-    if (endpoints_[0]->alloc({&packet, 1}) == 0) return;
-    nicpipe::write_arp_request(packet, host_.config().mac, host_.config().address, flows_[0].peer.v4(), 0);
-    if (endpoints_[0]->tx_burst({&packet, 1}) == 0) endpoints_[0]->free({&packet, 1});
   }
 
   void give_back(std::vector<nicpipe::Packet>& packets) {

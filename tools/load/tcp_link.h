@@ -12,6 +12,7 @@
 #include "nicpipe/host.h"
 #include "nicpipe/tcp/engine.h"
 #include "storage/base/must.h"
+#include "tools/load/client_host.h"
 #include "tools/load/link.h"
 #include "tools/load/options.h"
 #include "tools/load/wire.h"
@@ -21,7 +22,6 @@ namespace gannet::load {
 template <nicpipe::Endpoint E>
 class TcpLink final : public Link {
  public:
-  static constexpr std::uint16_t kFirstPort = 40'000;
   using Clock = MonotonicNs (*)();
 
   /// `endpoints` outlive the link; all of them are received from, the first one sends.
@@ -29,7 +29,7 @@ class TcpLink final : public Link {
       : options_(options),
         clock_(clock),
         endpoints_(std::move(endpoints)),
-        host_(host_config(options, endpoints_[0]->capabilities(), mac)),
+        host_(config_of(options, endpoints_[0]->capabilities(), mac)),
         sink_(kSendPackets, kSparePackets, kFreePackets),
         engine_(engine_config(options, endpoints_[0]->capabilities(), mac)),
         message_(options.message_bytes_max()),
@@ -50,19 +50,14 @@ class TcpLink final : public Link {
   [[nodiscard]] std::string connect(std::uint64_t patience_ns) {
     const MonotonicNs start = clock_();
     nicpipe::Mac peer;
-    for (MonotonicNs asked = 0; !host_.neighbours().find({options_.target}, clock_(), peer);) {
-      if (clock_() - start > patience_ns) return "nobody answers ARP for the target: is the appliance up?";
-      if (asked == 0 || clock_() - asked > 50'000'000) {
-        asked = clock_();
-        ask();
-      }
-      receive_frames();
-    }
+    if (!find_mac(
+            host_, *endpoints_[0], {options_.target}, clock_, patience_ns, [this] { receive_frames(); }, peer))
+      return "nobody answers ARP for the target: is the appliance up?";
     const nicpipe::IpAddress target{nicpipe::Ipv4{options_.target}};
     for (std::uint32_t flow = 0; flow < flows_.size(); ++flow) {
       receive_frames();
-      flows_[flow].id =
-          engine_.connect(0, static_cast<std::uint16_t>(kFirstPort + flow), target, options_.port, peer, now(), sink_);
+      flows_[flow].id = engine_.connect(0, static_cast<std::uint16_t>(kFlowPortFirst + flow), target, options_.port,
+                                        peer, now(), sink_);
       engine_.set_user(flows_[flow].id, flow);
       send_frames();
     }
@@ -127,15 +122,9 @@ class TcpLink final : public Link {
     std::size_t in_from = 0, in_to = 0;  ///< Not given out yet.
   };
 
-  static nicpipe::HostConfig host_config(const Options& options, const nicpipe::Capabilities& capabilities,
-                                         nicpipe::Mac mac) {
-    nicpipe::HostConfig config;
-    config.mac = mac;
-    config.address = {options.source};
-    config.prefix_bits = static_cast<std::uint8_t>(options.source_bits);
-    config.mtu = options.mtu;
-    config.capabilities = capabilities;
-    config.udp_port_first = kFirstPort;
+  static nicpipe::HostConfig config_of(const Options& options, const nicpipe::Capabilities& capabilities,
+                                       nicpipe::Mac mac) {
+    nicpipe::HostConfig config = client_host(options, capabilities, mac);
     config.tcp = true;
     return config;
   }
@@ -153,13 +142,6 @@ class TcpLink final : public Link {
   }
 
   [[nodiscard]] Now now() const { return {0, clock_()}; }
-
-  void ask() {
-    nicpipe::Packet packet;
-    if (endpoints_[0]->alloc({&packet, 1}) == 0) return;
-    nicpipe::write_arp_request(packet, host_.config().mac, host_.config().address, {options_.target}, 0);
-    if (endpoints_[0]->tx_burst({&packet, 1}) == 0) endpoints_[0]->free({&packet, 1});
-  }
 
   void receive_frames() {
     std::array<nicpipe::Packet, kBurst> burst;
