@@ -34,8 +34,9 @@ constexpr std::uint64_t pace_most(std::uint64_t bytes) {
 constexpr std::uint64_t copied_most(std::uint64_t bytes) {
   return pace_most(bytes) + 2 * bytes;
 }
-/// An item scanned or drained costs 32 of budget at least and touches few lines; a batch of 16 may overdraw it. Two splits
-/// of the index at most, each of which asks the 36 items of a chain of three buckets for their keys, two lines an item.
+/// An item scanned or drained costs 32 of budget at least and touches few lines; a batch of 16 may overdraw it. Two
+/// splits of the index at most, each of which asks the 36 items of a chain of three buckets for their keys, two lines
+/// an item.
 constexpr std::uint64_t lines_most(std::uint64_t bytes) {
   return pace_most(bytes) / 16 + 150 + 2 * (36 * 2 + 8);
 }
