@@ -19,6 +19,8 @@ constexpr std::uint64_t kScanCost = 32, kDrainCost = 96;
 constexpr std::uint32_t kDrainBatch = 16;
 /// Windows after which a score seen has lost about two thirds of its weight in the usual distribution.
 constexpr std::uint64_t kUsualWindows = 8;
+/// What has expired among items that have not is moved out of when it takes more than this part of memory.
+constexpr std::uint64_t kHeldShare = 64;
 /// Sixteenths of what is looked at that kGreedy would keep: a lower share looks at each item less often than its worth
 /// changes, a higher one copies more than it gains.
 constexpr std::uint64_t kGreedyKeeps = 11;
@@ -40,6 +42,26 @@ bool Shard::begin_expired() noexcept {
   job.cutoff = 0;  // Whatever is still visible (committed after the flush) is moved.
   job.ageing = false;
   job.keep_bytes = std::uint64_t{job.segments} << pool_.geometry().segment_shift;
+  return true;
+}
+
+bool Shard::begin_compaction() noexcept {
+  // Judged once a round of look_at_next_segments(), so that what one round found is not taken for still there.
+  Collector& job = collector_;
+  MUST_EQ(job.phase, Collector::Phase::kIdle);
+  job.segments = 0;
+  if (held_ * kHeldShare <= pool_.geometry().region_bytes || pool_.free_segments() <= spare_ + 1) return false;
+  const std::uint32_t id = most_expired();
+  if (id == kNoSegment) return false;
+  add_to_window(id);
+  const std::uint64_t held = expired_of(pool_.header(id));
+  held_ -= std::min(held_, held);
+  job.phase = Collector::Phase::kDrain;
+  job.at = job.offset = 0;
+  job.evicting = false;
+  job.cutoff = 0;
+  job.ageing = false;
+  job.keep_bytes = 2 * std::uint64_t{pool_.geometry().segment_bytes};  // Copies may be wider than what they are of.
   return true;
 }
 
@@ -242,7 +264,7 @@ void Shard::step(std::uint64_t& budget) noexcept {
 
 void Shard::collect(std::uint64_t& budget) noexcept {
   while (budget > 0) {
-    if (collector_.phase == Collector::Phase::kIdle && !begin_expired()) {
+    if (collector_.phase == Collector::Phase::kIdle && !begin_expired() && !begin_compaction()) {
       if (pool_.free_segments() >= free_wanted_ || !begin_eviction(false)) return;
     }
     step(budget);

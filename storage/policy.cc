@@ -130,6 +130,10 @@ void Shard::choose_by_gain(std::uint32_t more) noexcept {
     best[at] = look_cursor_;
     gain[at] = mine;
   }
+  if (found == 0) {  // All of those are free, pinned or the index's: whatever there is, then.
+    if (const std::uint32_t id = oldest_evictable(); id != kNoSegment) add_to_window(id);
+    return;
+  }
   for (std::uint32_t i = 0; i < found; ++i) add_to_window(best[i]);
 }
 

@@ -160,7 +160,7 @@ class Shard {
   static constexpr std::uint32_t kFinishedMax = 16;
   static constexpr std::uint32_t kRanks = 3;
   /// Epochs in which memory is written over once.
-  static constexpr std::uint32_t kEpochsPerTurn = 2;
+  static constexpr std::uint32_t kEpochsPerTurn = 1;
   /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
   struct Collector {
     enum class Phase : std::uint8_t { kIdle, kScan, kDrain };
@@ -346,6 +346,8 @@ class Shard {
   void collect(std::uint64_t& budget) noexcept;
   [[nodiscard]] bool begin_eviction(bool drop_all) noexcept;
   [[nodiscard]] bool begin_expired() noexcept;
+  /// When expired items hold too much of memory: the segment that holds most of them, of which nothing is evicted.
+  [[nodiscard]] bool begin_compaction() noexcept;
   void step(std::uint64_t& budget) noexcept;
   void scan(std::uint64_t& budget) noexcept;
   /// The window is scanned: widens it, or says what of it stays and goes on to drain it.
@@ -395,6 +397,11 @@ class Shard {
   void add_to_window(std::uint32_t id) noexcept;
   void release_if_empty(std::uint32_t id) noexcept;
   void note_finished(std::uint32_t id) noexcept;
+  /// Bytes of its items that have expired, estimated as if their seconds lay evenly over the segment's range (up to
+  /// twice its age where one never comes).
+  [[nodiscard]] std::uint64_t expired_of(const SegmentHeader& segment) const noexcept;
+  /// Of the headers looked at, whose expired bytes are the most and worth copying the rest; kNoSegment for none.
+  [[nodiscard]] std::uint32_t most_expired() noexcept;
   void look_at_oldest() noexcept;
   void look_at_next_segments() noexcept;
 

@@ -1,4 +1,6 @@
 // Which segments the collector takes: those with nothing left to see first, then the oldest.
+#include <algorithm>
+
 #include "storage/shard.h"
 
 namespace gannet::storage {
@@ -63,6 +65,29 @@ void Shard::note_finished(std::uint32_t id) noexcept {
   finished_[finished_count_++] = id;
 }
 
+std::uint64_t Shard::expired_of(const SegmentHeader& segment) const noexcept {
+  if (segment.live_bytes == 0 || segment.expiry_min_s > now_) return 0;
+  const std::uint64_t past = now_ - segment.expiry_min_s;
+  const std::uint64_t range =
+      segment.expiry_max_s == kNeverExpires ? 2 * past : segment.expiry_max_s - segment.expiry_min_s;
+  return past >= range ? segment.live_bytes : segment.live_bytes * past / range;
+}
+
+std::uint32_t Shard::most_expired() noexcept {
+  constexpr std::uint32_t kHeadersMax = 128;
+  // Less than this is not worth the copying.
+  std::uint64_t most = pool_.geometry().segment_bytes / 4;
+  std::uint32_t chosen = kNoSegment;
+  for (std::uint32_t looked = 0; looked < std::min(kHeadersMax, pool_.segments()); ++looked) {
+    if (++look_cursor_ >= pool_.segments()) look_cursor_ = 0;
+    const SegmentHeader& segment = pool_.header(look_cursor_);
+    if (segment.expiry_max_s == kNeverExpires || !evictable(segment) || expired_of(segment) <= most) continue;
+    most = expired_of(segment);
+    chosen = look_cursor_;
+  }
+  return chosen;
+}
+
 void Shard::look_at_oldest() noexcept {
   // Segments of a bucket expire about in the order of opening.
   for (std::uint32_t bucket = 0; bucket < kTtlBuckets; ++bucket) {
@@ -75,14 +100,7 @@ void Shard::look_at_next_segments() noexcept {
   for (std::uint32_t i = 0; i < kHeadersPerLook; ++i) {
     const SegmentHeader& segment = pool_.header(watch_cursor_);
     note_finished(watch_cursor_);
-    // What has expired is estimated as if the segment's expiries lay evenly over its range (up to twice its age where
-    // one never comes).
-    if (segment.live_bytes > 0 && segment.expiry_min_s <= now_) {
-      const std::uint64_t past = now_ - segment.expiry_min_s;
-      const std::uint64_t range =
-          segment.expiry_max_s == kNeverExpires ? 2 * past : segment.expiry_max_s - segment.expiry_min_s;
-      held_sum_ += past >= range ? segment.live_bytes : segment.live_bytes * past / range;
-    }
+    held_sum_ += expired_of(segment);
     if (++watch_cursor_ < pool_.segments()) continue;
     watch_cursor_ = 0;
     held_ = held_sum_;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -13,7 +14,7 @@ namespace gannet::replay {
 namespace {
 
 constexpr UnixSeconds kStart = 1'000'000;
-constexpr std::uint32_t kTickEvery = 32, kTickBytes = 64 * 1024;
+constexpr std::uint32_t kTickEvery = 32, kTickBytes = 64 * 1024, kTicksPerSecond = 4, kTicksMost = 256;
 constexpr std::uint32_t kPageBytes = 4096;
 
 /// Anonymous memory, in hugepages where the kernel has them.
@@ -112,10 +113,15 @@ Outcome replay(const Trace& trace, const Run& run, const std::function<void(std:
   if (shard == nullptr) return out;
   Client client(*shard, out);
   const auto begin = std::chrono::steady_clock::now();
+  std::uint32_t second = trace[0].second;
   for (std::size_t i = 0; i < trace.size(); ++i) {
     const Request request = trace[i];
     client.serve(request);
-    if (i % kTickEvery == 0) shard->tick(kStart + request.second, kTickBytes);
+    // A worker ticks all the time, also in seconds that bring no request.
+    for (std::uint32_t ticks = std::min((request.second - second) * kTicksPerSecond, kTicksMost); ticks > 0; --ticks)
+      shard->tick(kStart + request.second, kTickBytes);
+    second = request.second;
+    if (i % kTickEvery == 0) shard->tick(kStart + second, kTickBytes);
     if (i % kSampleEvery == 0) {
       out.expired_held_sum += shard->stats().expired_bytes_held;
       ++out.expired_held_samples;
