@@ -40,8 +40,7 @@ void warn_about_config(const abi::Shared& shared, Report& report) {
   }
 }
 
-void judge(const abi::Shared& shared, Report& report) {
-  const auto phase = static_cast<abi::Phase>(load(shared.dataplane.phase));
+void judge(const abi::Shared& shared, abi::Phase phase, Report& report) {
   const auto supervision = static_cast<abi::Supervision>(load(shared.control.supervision));
   const std::string message(abi::text_of(shared.dataplane.message[0]));
   const std::uint64_t last_exit = load(shared.control.last_exit);
@@ -218,6 +217,8 @@ Sample take_sample(const abi::Shared& shared, MonotonicNs now) {
 Report make_report(const abi::Shared& shared, Alive alive, MonotonicNs now, std::uint64_t unix_s,
                    const Sample* before) {
   Report report;
+  // First: what gannetd wrote before it entered this phase is there, as long as everything else is read later.
+  const auto phase = static_cast<abi::Phase>(shared.dataplane.phase.load(std::memory_order_acquire));
   if (!same_run(shared, before)) before = nullptr;
   report.name = abi::text_of(shared.header.name);
   report.alive = alive;
@@ -237,7 +238,7 @@ Report make_report(const abi::Shared& shared, Alive alive, MonotonicNs now, std:
   read_workers(shared, now, before, report);
   read_latency(shared, before, report);
   read_sums(shared, report);
-  judge(shared, report);
+  judge(shared, phase, report);
   if (!alive.control)
     report.warnings.emplace_back(
         "gannet-control is dead: nobody restarts gannetd or serves /metrics; start gannet-control again, it takes "
