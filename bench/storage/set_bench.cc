@@ -6,6 +6,7 @@
 #include <benchmark/benchmark.h>
 
 #include <memory>
+#include <string>
 
 #include "bench/storage/workset.h"
 
@@ -16,6 +17,8 @@ using gannet::bench::kBenchClock;
 using gannet::bench::kMiB;
 using gannet::bench::Room;
 using gannet::bench::UniformNumbers;
+using gannet::storage::Eviction;
+using gannet::storage::eviction_name;
 
 constexpr std::uint64_t kOperations = 64 * 256;
 
@@ -30,7 +33,8 @@ class NewNumbers {
 
 template <class Numbers>
 void set(benchmark::State& state, ItemSet& items, Numbers numbers) {
-  items.shard().set_eviction(static_cast<gannet::storage::Eviction>(state.range(1)));
+  const auto eviction = static_cast<Eviction>(state.range(1));
+  items.shard().set_eviction(eviction);
   const auto batch = static_cast<std::size_t>(state.range(2));
   // Twice over, so that memory has the mixture of old and new that it will keep.
   for (std::uint64_t written = 0; written < 2 * items.count(); written += kOperations)
@@ -46,7 +50,7 @@ void set(benchmark::State& state, ItemSet& items, Numbers numbers) {
   state.counters["evicted_per_set"] = static_cast<double>(stats.evicted_items - before.evicted_items) / sets;
   state.counters["moved_per_set"] = static_cast<double>(stats.merged_items_kept - before.merged_items_kept) / sets;
   state.counters["live_share"] = static_cast<double>(stats.item_bytes) / static_cast<double>(stats.memory_bytes);
-  state.SetLabel(gannet::bench::pages_of(items.arena()));
+  state.SetLabel(std::string(eviction_name(eviction)) + ", " + gannet::bench::pages_of(items.arena()));
 }
 
 void BM_SetOver(benchmark::State& state) {
@@ -65,7 +69,12 @@ void BM_SetNew(benchmark::State& state) {
 }
 
 void each(benchmark::internal::Benchmark* bench) {
-  bench->ArgsProduct({{16, 256, 1024}, {0, 1}, {32}})->ArgNames({"MiB", "fifo", "batch"})->UseRealTime();
+  constexpr auto kMerge = static_cast<std::int64_t>(Eviction::kMerge);
+  constexpr auto kFifo = static_cast<std::int64_t>(Eviction::kFifo);
+  constexpr auto kGreedy = static_cast<std::int64_t>(Eviction::kGreedy);
+  bench->ArgsProduct({{16, 256, 1024}, {kMerge, kFifo, kGreedy}, {32}})
+      ->ArgNames({"MiB", "eviction", "batch"})
+      ->UseRealTime();
 }
 BENCHMARK(BM_SetOver)->Apply(each);
 BENCHMARK(BM_SetQuarter)->Apply(each);
