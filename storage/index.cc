@@ -91,39 +91,46 @@ std::uint32_t Index::take_overflow() noexcept {
   return link;
 }
 
-void Index::prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Location> places) const noexcept {
-  MUST_LE(hashes.size(), kPrefetchBurstMax);
-  MUST_EQ(hashes.size(), places.size());
-  const std::size_t count = hashes.size();
+void Index::prefetch_burst(std::span<Probe* const> probes) const noexcept {
+  MUST_LE(probes.size(), kPrefetchBurstMax);
+  const std::size_t count = probes.size();
   std::array<const Bucket*, kPrefetchBurstMax> at;
+  const Index here = *this;  // The compiler cannot know that what is noted in a probe changes nothing of this.
   // Loops of their own: a prefetch whose page is not in the TLB waits for its walk and holds up what is behind it; only
   // what fits the reorder buffer overlaps.
   for (std::size_t i = 0; i < count; ++i) {
-    at[i] = bucket(hashes[i]);
+    at[i] = here.bucket(probes[i]->hash);
     prefetch_line(at[i]);
+    probes[i]->seen = here.withdrawals_;
   }
   // Items in groups of eight, two lines each: a core that has as many lines under way as it can (24 on Zen 3, fewer
   // before) drops the next ones.
   constexpr std::size_t kGroup = 8;
+  std::uint64_t elsewhere = 0;  // Bit i: probe i's item is not in its chain's first bucket.
   for (std::size_t first = 0; first < count; first += kGroup) {
     const std::size_t end = std::min(first + kGroup, count);
     std::array<const std::byte*, kGroup> wanted;
     for (std::size_t i = first; i < end; ++i) {
-      places[i] = first_match(*at[i], slot_of(hashes[i], 0));
-      const std::uint64_t units = places[i] != 0 ? places[i] * kItemAlign : at[i]->link * sizeof(Bucket);
-      wanted[i - first] = base_ + units;
+      const Location place = here.first_match(*at[i], here.slot_of(probes[i]->hash, 0));
+      probes[i]->place = place;
+      wanted[i % kGroup] = here.base_ + place * kItemAlign;
+      if (place == 0 && at[i]->link != 0) [[unlikely]] {
+        wanted[i % kGroup] = reinterpret_cast<const std::byte*>(here.overflow_at(at[i]->link));
+        elsewhere |= std::uint64_t{1} << i;
+      }
     }
-    for (std::size_t i = first; i < end; ++i) {
-      prefetch_line(wanted[i - first]);
-      prefetch_line(wanted[i - first] + 64);
+    for (std::size_t i = 0; i < end - first; ++i) {
+      prefetch_line(wanted[i]);
+      prefetch_line(wanted[i] + 64);
     }
   }
   // One item in twelve lies in an overflow bucket when the table is three quarters through a doubling, and left to
   // find() it would cost two whole misses.
-  for (std::size_t i = 0; i < count; ++i) {
-    if (places[i] != 0 || at[i]->link == 0) continue;
-    places[i] = first_match(*overflow_at(at[i]->link), slot_of(hashes[i], 0));
-    if (places[i] != 0) prefetch_item(places[i]);
+  for (; elsewhere != 0; elsewhere &= elsewhere - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(elsewhere));
+    Probe& probe = *probes[i];
+    probe.place = here.first_match(*here.overflow_at(at[i]->link), here.slot_of(probe.hash, 0));
+    if (probe.place != 0) here.prefetch_item(probe.place);
   }
 }
 

@@ -24,6 +24,7 @@
 #include "storage/base/prefetch.h"
 #include "storage/overflow.h"
 #include "storage/segment.h"
+#include "storage/store.h"
 
 namespace gannet::storage {
 
@@ -50,10 +51,10 @@ class Index {
       highs[i] = static_cast<std::uint8_t>(slot >> 32);
       lows[i] = static_cast<std::uint32_t>(slot);
     }
-    /// Bit i: slot i is like `wanted` in those bits 32..39 that `mask` names. All at once, because which slot matches
-    /// is chance and a branch on it is mispredicted.
+    /// Bit i: slot i is like `wanted` in those bits 32..39 that `mask` names; in the others `wanted` has zeros. All at
+    /// once, because which slot matches is chance and a branch on it is mispredicted.
     [[nodiscard]] std::uint32_t matches(Slot wanted, std::uint8_t mask) const noexcept {
-      const __m128i high = _mm_set1_epi8(static_cast<char>(wanted >> 32 & mask));
+      const __m128i high = _mm_set1_epi8(static_cast<char>(wanted >> 32));
       const __m128i highs_and_link = _mm_load_si128(reinterpret_cast<const __m128i*>(this));
       const __m128i same = _mm_cmpeq_epi8(_mm_and_si128(highs_and_link, _mm_set1_epi8(static_cast<char>(mask))), high);
       return static_cast<std::uint32_t>(_mm_movemask_epi8(same)) & kAllSlots;
@@ -113,9 +114,9 @@ class Index {
     return place;
   }
   static constexpr std::uint32_t kPrefetchBurstMax = 64;
-  /// Both steps for a burst of at most kPrefetchBurstMax hashes, whole: what find() will touch is on its way when this
-  /// returns. Gives each hash's place as prefetch_items() does, overflow buckets searched too.
-  void prefetch_burst(std::span<const std::uint64_t> hashes, std::span<Location> places) const noexcept;
+  /// Both steps for a burst of at most kPrefetchBurstMax probes, whole: what find() will touch is on its way when this
+  /// returns. Notes in each its place as prefetch_items() gives it, overflow buckets searched too, and withdrawals().
+  void prefetch_burst(std::span<Probe* const> probes) const noexcept;
   /// Counts the entries that went or were pointed elsewhere; starts at 1. New entries, splits and folds withdraw
   /// nothing.
   [[nodiscard]] std::uint64_t withdrawals() const noexcept { return withdrawals_; }
@@ -199,14 +200,13 @@ class Index {
   }
   [[nodiscard]] Location place_of(Slot slot) const noexcept { return slot & place_max_; }
   [[nodiscard]] std::uint64_t bucket_number(std::uint64_t hash) const noexcept {
-    // Without a branch: how much of a doubling is done, is how often it would be mispredicted.
-    const std::uint64_t number = hash & mask_, folded = number & (mask_ >> 1);
-    const std::uint64_t not_split_yet = -static_cast<std::uint64_t>(number >= buckets_);
-    return number ^ ((number ^ folded) & not_split_yet);
+    // No branch: how much of a doubling is done, is how often it would be mispredicted.
+    const std::uint64_t number = hash & mask_, folded = hash & (mask_ >> 1);
+    return __builtin_expect_with_probability(number >= buckets_, 1, 0.5) ? folded : number;
   }
   [[nodiscard]] Bucket* bucket_at(std::uint64_t number) const noexcept {
     const std::uint64_t page = directory_[number >> page_buckets_shift_];
-    return reinterpret_cast<Bucket*>(pages_ + (page << page_shift_) + (number & page_mask_) * sizeof(Bucket));
+    return reinterpret_cast<Bucket*>(pages_) + (page << page_buckets_shift_) + (number & page_mask_);
   }
   [[nodiscard]] Bucket* overflow_at(std::uint64_t link) const noexcept {
     return reinterpret_cast<Bucket*>(base_ + link * sizeof(Bucket));

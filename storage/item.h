@@ -46,10 +46,16 @@ inline constexpr std::uint32_t kItemHeaderFixed = 5, kItemHeaderLeast = 8;
 /// A header, and a key of one byte.
 inline constexpr std::uint32_t kItemBytesMin = padded(kItemHeaderLeast + 1u);
 
-/// What a shape byte means, in bytes.
-struct ItemShape {
+/// What a shape byte means: widths in bytes, and how each field is read. It is read by a load that ends where the field
+/// does, at `.._at` bytes from the item's start, so that what lies before it is shifted out, the sign comes with the
+/// shift, no width needs a branch, and nothing outside the item is read.
+struct alignas(16) ItemShape {
   std::uint8_t header = 0;  ///< All of the header; 0: not the shape of an item.
   std::uint8_t flags = 0, expires = 0, cas = 0;
+  std::uint8_t flags_at = 0, flags_shift = 0;      ///< 32 bits, shifted as 64: nothing is left of a field of no bytes.
+  std::uint8_t expires_at = 0, expires_shift = 0;  ///< 32 bits; expires_mask says whether it is there at all.
+  std::uint8_t cas_at = 0, cas_shift = 0;          ///< 64 bits.
+  std::uint32_t expires_mask = 0;
 };
 
 namespace detail {
@@ -67,6 +73,13 @@ inline constexpr std::array<std::uint8_t, 4> kFlagsWidths{0, 1, 2, 4}, kExpiryWi
     is.expires = kExpiryWidths[shape >> 4 & 3];
     is.cas = kCasWidths[shape >> 6];
     is.header = static_cast<std::uint8_t>(kItemHeaderFixed + value + is.flags + is.expires + is.cas);
+    is.flags_at = static_cast<std::uint8_t>(is.header - is.cas - is.expires - 4);
+    is.flags_shift = static_cast<std::uint8_t>(32 - is.flags * 8);
+    is.expires_at = static_cast<std::uint8_t>(is.header - is.cas - 4);
+    is.expires_shift = static_cast<std::uint8_t>(is.expires != 0 ? 32 - is.expires * 8 : 0);
+    is.expires_mask = is.expires != 0 ? ~0u : 0;
+    is.cas_at = static_cast<std::uint8_t>(is.header - 8);
+    is.cas_shift = static_cast<std::uint8_t>(64 - is.cas * 8);
   }
   return out;
 }
@@ -106,6 +119,8 @@ inline void store_low(std::byte* at, std::uint64_t value, std::uint32_t width) n
 }  // namespace detail
 
 inline constexpr std::array<ItemShape, 256> kItemShapes = detail::make_shapes();
+/// Of a shape's value bytes.
+inline constexpr std::array<std::uint32_t, 4> kValueMasks{0, 0xff, 0xffff, 0xffffff};
 
 /// What is to be written. `cas` decides how many bytes it gets, but is itself written by set_cas().
 struct NewItem {
@@ -132,35 +147,31 @@ struct alignas(2) ItemHeader {
   std::uint8_t key_length;  ///< 1..250.
   std::uint8_t fields[3];   ///< Value bytes, and what follows them: up to kItemShapes[shape].header.
 
-  [[nodiscard]] ItemShape widths() const noexcept { return kItemShapes[shape]; }
+  [[nodiscard]] const ItemShape& widths() const noexcept { return kItemShapes[shape]; }
   [[nodiscard]] std::uint32_t key_bytes() const noexcept { return key_length; }
   [[nodiscard]] std::uint32_t value_bytes() const noexcept {
-    return load_raw<std::uint32_t>(bytes() + kItemHeaderFixed - 1) >> 8 & ((1u << (shape & 3) * 8) - 1);
+    return load_raw<std::uint32_t>(bytes() + kItemHeaderFixed - 1) >> 8 & kValueMasks[shape & 3];
   }
   [[nodiscard]] bool dead() const noexcept { return (state & kItemDead) != 0; }
 
-  // Each field is read by a load that ends where the field does, so that the sign comes with the shift, no width needs
-  // a branch, and nothing outside the item is read.
   [[nodiscard]] std::uint32_t flags() const noexcept {
-    const ItemShape is = widths();
-    const std::uint64_t raw = load_raw<std::uint32_t>(bytes() + is.header - is.cas - is.expires - 4);
-    return static_cast<std::uint32_t>(raw >> (32 - is.flags * 8));
+    const ItemShape& is = widths();
+    return static_cast<std::uint32_t>(std::uint64_t{load_raw<std::uint32_t>(bytes() + is.flags_at)} >> is.flags_shift);
   }
   /// First unix second in which it is gone; 0: never.
   [[nodiscard]] UnixSeconds expires_at(const SegmentBase& base) const noexcept {
-    const ItemShape is = widths();
-    const std::int64_t raw = static_cast<std::int32_t>(load_raw<std::uint32_t>(bytes() + is.header - is.cas - 4));
-    const UnixSeconds at = base.expires_at + static_cast<std::uint32_t>(raw >> (32 - is.expires * 8));
-    return is.expires != 0 ? at : 0;
+    const ItemShape& is = widths();
+    const auto raw = static_cast<std::int32_t>(load_raw<std::uint32_t>(bytes() + is.expires_at));
+    return (base.expires_at + static_cast<std::uint32_t>(raw >> is.expires_shift)) & is.expires_mask;
   }
   [[nodiscard]] std::uint64_t cas(const SegmentBase& base) const noexcept {
-    const ItemShape is = widths();
-    const auto raw = static_cast<std::int64_t>(load_raw<std::uint64_t>(bytes() + is.header - 8));
-    return base.cas + static_cast<std::uint64_t>(raw >> (64 - is.cas * 8));
+    const ItemShape& is = widths();
+    const auto raw = static_cast<std::int64_t>(load_raw<std::uint64_t>(bytes() + is.cas_at));
+    return base.cas + static_cast<std::uint64_t>(raw >> is.cas_shift);
   }
   /// False: it does not fit the shape; nothing was changed.
   [[nodiscard]] bool set_cas(const SegmentBase& base, std::uint64_t cas) noexcept {
-    const ItemShape is = widths();
+    const ItemShape& is = widths();
     if (detail::width_code(detail::kCasWidths, static_cast<std::int64_t>(cas - base.cas)) > shape >> 6u) return false;
     detail::store_low(bytes() + is.header - is.cas, cas - base.cas, is.cas);
     return true;
@@ -209,7 +220,7 @@ inline std::uint32_t write_item(ItemHeader& item, const NewItem& from, const Seg
   item.shape = shape_of(from, base);
   item.check = 0;
   item.key_length = static_cast<std::uint8_t>(from.key.size());
-  const ItemShape is = item.widths();
+  const ItemShape& is = item.widths();
   const auto key_bytes = static_cast<std::uint32_t>(from.key.size());
   const std::uint32_t bytes = padded(is.header + key_bytes + from.value_bytes);
   std::memset(item.bytes() + bytes - kItemAlign, 0, kItemAlign);  // The padding; what comes next goes over it.
@@ -233,17 +244,21 @@ inline std::uint32_t write_item(ItemHeader& item, const NewItem& from, const Seg
       return _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(left + at)),
                            _mm_loadu_si128(reinterpret_cast<const __m128i*>(right + at)));
     };
-    __m128i different = differing(count - 16);
-    for (std::size_t at = 0; at + 16 < count; at += 16) different = _mm_or_si128(different, differing(at));
+    __m128i different = _mm_or_si128(differing(0), differing(count - 16));
+    for (std::size_t at = 16; at + 16 < count; at += 16) different = _mm_or_si128(different, differing(at));
     return _mm_testz_si128(different, different) != 0;
   }
   if (count >= 8) {
     return ((load_raw<std::uint64_t>(left) ^ load_raw<std::uint64_t>(right)) |
             (load_raw<std::uint64_t>(left + count - 8) ^ load_raw<std::uint64_t>(right + count - 8))) == 0;
   }
-  std::byte different{0};
-  for (std::size_t at = 0; at < count; ++at) different |= left[at] ^ right[at];
-  return different == std::byte{0};
+  if (count >= 4) {
+    return ((load_raw<std::uint32_t>(left) ^ load_raw<std::uint32_t>(right)) |
+            (load_raw<std::uint32_t>(left + count - 4) ^ load_raw<std::uint32_t>(right + count - 4))) == 0;
+  }
+  if (count == 0) return true;
+  const std::size_t middle = count / 2, last = count - 1;
+  return ((left[0] ^ right[0]) | (left[middle] ^ right[middle]) | (left[last] ^ right[last])) == std::byte{0};
 }
 
 /// The CRC32C of all of an item but its state byte.

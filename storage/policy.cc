@@ -17,11 +17,6 @@ static_assert(kEpochsKept < kEpochs);
 
 }  // namespace
 
-std::uint32_t Shard::random() noexcept {
-  random_ = random_ * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
-  return static_cast<std::uint32_t>(random_ >> 32);
-}
-
 std::uint64_t Shard::lead_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept {
   const std::uint64_t worth = clock_at_epoch_[epoch_of(state)] + worth_of(uses_of(state), item_bytes);
   return worth > clock_ ? worth - clock_ : 0;

@@ -25,6 +25,13 @@ inline constexpr std::uint32_t kItemEpochShift = 3;
 /// has one. At none, what it was worth has been spent (Shard::aged), and the clock has overtaken it.
 inline constexpr std::array<std::uint8_t, kUseLevels> kUsesAt{0, 1, 2, 3, 5, 10, 20, 40};
 
+/// Uses from a level to the next one; 0 at the last.
+inline constexpr std::array<std::uint8_t, kUseLevels> kUseSteps = [] {
+  std::array<std::uint8_t, kUseLevels> steps{};
+  for (std::uint32_t i = 0; i + 1 < kUseLevels; ++i) steps[i] = static_cast<std::uint8_t>(kUsesAt[i + 1] - kUsesAt[i]);
+  return steps;
+}();
+
 [[nodiscard]] constexpr std::uint32_t use_level(std::uint8_t state) noexcept {
   return state & kItemLevelMask;
 }

@@ -26,55 +26,57 @@ Location Shard::locate_visible(std::uint64_t hash, Bytes key) const noexcept {
   return at != 0 && visible(at) ? at : 0;
 }
 
-void Shard::count_use(ItemHeader& item) noexcept {
-  // By chance from level to level, so that a hot item's line stays clean but for once an epoch.
-  std::uint32_t level = use_level(item.state);
-  if (level + 1 < kUseLevels) {
-    const std::uint32_t step = kUsesAt[level + 1] - kUsesAt[level];
-    if (step == 1 || std::uint64_t{random()} * step >> 32 == 0) ++level;
-  }
-  const std::uint8_t state = state_of(epoch_, level);
-  if (item.state != state) item.state = state;
+ItemView Shard::describe(Location at) const noexcept {
+  const ItemHeader& item = item_at(at);
+  const std::uint32_t segment = pool_.segment_of(at);
+  const SegmentBase& base = pool_.base_of(segment);
+  return {item.value(), item.flags(), item.expires_at(base), item.cas(base), segment};
 }
 
-void Shard::describe(Location at, ItemView& out) const noexcept {
-  const ItemHeader& item = item_at(at);
-  out.segment = pool_.segment_of(at);
-  const SegmentBase& base = pool_.base_of(out.segment);
-  out.value = item.value();
-  out.flags = item.flags();
-  out.expires_at = item.expires_at(base);
-  out.cas = item.cas(base);
+[[gnu::always_inline]] inline FindStatus Shard::serve(Location at, ItemView& out) noexcept {
+  ItemHeader& item = item_at(at);
+  const std::uint32_t segment = pool_.segment_of(at);
+  const SegmentBase& base = pool_.base_of(segment);
+  const std::uint64_t cas = item.cas(base);
+  const UnixSeconds expires_at = item.expires_at(base);
+  if (expired(expires_at) || cas < flush_cas_) [[unlikely]]
+    return FindStatus::kMiss;
+  // All is read before anything is written: what is written might be what is read, for all the compiler knows.
+  const std::byte* const value = item.value().data();
+  const std::uint32_t value_bytes = item.value_bytes(), flags = item.flags();
+  out.value = {value, value_bytes};
+  out.flags = flags;
+  out.expires_at = expires_at;
+  out.cas = cas;
+  out.segment = segment;
+  count_use(item);
+  return FindStatus::kHit;
 }
 
 void Shard::prefetch_burst(std::span<Probe* const> probes) const noexcept {
-  std::array<std::uint64_t, Index::kPrefetchBurstMax> hashes;
-  std::array<Location, Index::kPrefetchBurstMax> places;
   while (!probes.empty()) {
     const std::size_t count = std::min<std::size_t>(probes.size(), Index::kPrefetchBurstMax);
-    for (std::size_t i = 0; i < count; ++i) hashes[i] = probes[i]->hash;
-    index_.prefetch_burst(std::span(hashes).first(count), std::span(places).first(count));
-    for (std::size_t i = 0; i < count; ++i) {
-      probes[i]->place = places[i];
-      probes[i]->seen = index_.withdrawals();
-    }
+    index_.prefetch_burst(probes.first(count));
     probes = probes.subspan(count);
   }
 }
 
-[[gnu::flatten]] FindStatus Shard::find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {
+FindStatus Shard::find(const Probe& probe, Bytes key, UnixSeconds now, ItemView& out) noexcept {
+  // What the burst's prefetch found is still an entry if none was withdrawn since; then the index need not be read
+  // again. All else is a tail call, so that nothing has to be saved here.
+  const Location at = probe.place;
+  if (!owned() || now > now_ || at == 0 || probe.seen != index_.withdrawals() || !has_key(item_at(at), key)) {
+    return find_in_index(probe, key, now, out);
+  }
+  return serve(at, out);
+}
+
+[[gnu::noinline]] FindStatus Shard::find_in_index(const Probe& probe, Bytes key, UnixSeconds now,
+                                                  ItemView& out) noexcept {
   check_owner();
   advance(now);
-  // What prefetch_item() found is still an entry if none was withdrawn since; then the index need not be read again.
-  Location at = probe.place;
-  if (at == 0 || probe.seen != index_.withdrawals() || !has_key(item_at(at), key)) at = locate(probe.hash, key);
-  if (at == 0) return FindStatus::kMiss;
-  ItemView view;
-  describe(at, view);
-  if (expired(view.expires_at) || view.cas < flush_cas_) return FindStatus::kMiss;
-  count_use(item_at(at));
-  out = view;
-  return FindStatus::kHit;
+  const Location at = locate(probe.hash, key);
+  return at != 0 ? serve(at, out) : FindStatus::kMiss;
 }
 
 bool Shard::pin(std::uint32_t segment) noexcept {

@@ -108,7 +108,7 @@ class Shard {
     probe.seen = index_.withdrawals();
   }
   void prefetch_burst(std::span<Probe* const> probes) const noexcept;
-  [[nodiscard]] FindStatus find(Probe probe, Bytes key, UnixSeconds now, ItemView& out) noexcept;
+  [[nodiscard]] FindStatus find(const Probe& probe, Bytes key, UnixSeconds now, ItemView& out) noexcept;
   [[nodiscard]] bool pin(std::uint32_t segment) noexcept;
   void unpin(std::uint32_t segment) noexcept;
 
@@ -209,11 +209,12 @@ class Shard {
     static thread_local const char mark = 0;
     return &mark;
   }
+  [[nodiscard]] bool owned() const noexcept { return owner_ == this_thread_mark(); }
   void check_owner() noexcept {
-    const void* const self = this_thread_mark();
-    if (owner_ == nullptr) [[unlikely]]
-      owner_ = self;
-    MUST_EQ(owner_, self);
+    if (owned()) [[likely]]
+      return;
+    MUST(owner_ == nullptr);
+    owner_ = this_thread_mark();
   }
 
   [[nodiscard]] ShardHeader& header() noexcept { return *reinterpret_cast<ShardHeader*>(pool_.base()); }
@@ -234,7 +235,8 @@ class Shard {
   /// Takes `now` in: never backwards; a delayed flush whose second has come is done.
   UnixSeconds advance(UnixSeconds now) noexcept;
   [[nodiscard]] bool expired(UnixSeconds expires_at) const noexcept {
-    return expires_at != kNever && expires_at <= now_;
+    static_assert(kNever == 0);  // One less is the largest there is, and never behind any clock.
+    return expires_at - 1 < now_;
   }
   [[nodiscard]] bool visible(const ItemHeader& item, const SegmentBase& base) const noexcept {
     return !expired(item.expires_at(base)) && item.cas(base) >= flush_cas_;
@@ -273,8 +275,23 @@ class Shard {
   void forget(std::uint64_t hash, Location at) noexcept;
   /// An item that never became live: its room is given back where that is possible.
   void discard(Location at) noexcept;
-  void count_use(ItemHeader& item) noexcept;
-  void describe(Location at, ItemView& out) const noexcept;
+  void count_use(ItemHeader& item) noexcept {
+    // By chance from level to level, so that a hot item's line stays clean but for once an epoch.
+    std::uint32_t level = use_level(item.state);
+    const std::uint32_t step = kUseSteps[level];
+    if (step <= 1) {
+      level += step;
+    } else if (std::uint64_t{random()} * step >> 32 == 0) {
+      ++level;
+    }
+    const std::uint8_t state = state_of(epoch_, level);
+    if (item.state != state) item.state = state;
+  }
+  [[nodiscard]] ItemView describe(Location at) const noexcept;
+  /// The answer to a lookup that found `at` under its key.
+  [[nodiscard]] FindStatus serve(Location at, ItemView& out) noexcept;
+  /// find() from the bucket on.
+  [[nodiscard]] FindStatus find_in_index(const Probe& probe, Bytes key, UnixSeconds now, ItemView& out) noexcept;
   [[nodiscard]] OpenReservation& reservation_of(const Reservation& reservation) noexcept;
   void end_reservation(OpenReservation& open) noexcept;
 
@@ -371,7 +388,10 @@ class Shard {
   /// The state byte of an item that is kept: its uses aged, its epoch one that still can be told apart.
   [[nodiscard]] std::uint8_t aged(std::uint8_t state, std::uint32_t item_bytes) noexcept;
   [[nodiscard]] std::uint32_t level_of(std::uint32_t uses_256) noexcept;
-  [[nodiscard]] std::uint32_t random() noexcept;
+  [[nodiscard]] std::uint32_t random() noexcept {
+    random_ = random_ * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
+    return static_cast<std::uint32_t>(random_ >> 32);
+  }
   void begin_rank(std::uint32_t segment, std::uint32_t rank) noexcept;
   /// `bytes` worth `worth` were written to the segment.
   void note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth) noexcept;

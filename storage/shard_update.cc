@@ -54,7 +54,7 @@ StoreStatus Shard::touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSec
     return StoreStatus::kNotFound;
   }
   count_use(item_at(from));
-  describe(from, out);
+  out = describe(from);
   if (out.expires_at == expires_at) return StoreStatus::kStored;
   if (ends) {
     SegmentHeader& segment = pool_.header(out.segment);
@@ -70,7 +70,7 @@ StoreStatus Shard::touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSec
   const Bytes value = item_at(from).value();
   if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
   MUST(publish(probe.hash, at, cas, from));  // A replacement needs no room in the index.
-  describe(at, out);
+  out = describe(at);
   return StoreStatus::kStored;
 }
 

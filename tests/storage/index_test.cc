@@ -76,9 +76,10 @@ class TestIndex {
     for (const auto& [at, hash] : hashes) {
       if (find(hash, at, others) != at) FAIL("lost place " << at);
       if (!index_.holds(hash, at)) FAIL("does not hold place " << at);
-      Location hint = 0;
-      index_.prefetch_burst({&hash, 1}, {&hint, 1});
-      if (hint != 0 && hint != at && hashes.count(hint) == 0) FAIL("prefetched " << hint << ", where nothing is");
+      Probe probe{hash};
+      Probe* const burst[] = {&probe};
+      index_.prefetch_burst(burst);
+      if (probe.place != 0 && hashes.count(probe.place) == 0) FAIL("prefetched " << probe.place << ", empty");
     }
     REQUIRE(index_.items() == hashes.size());
     REQUIRE(index_.count_slots() == hashes.size());
@@ -256,8 +257,8 @@ TEST_CASE("all slots compared at once and one after the other give the same", "[
       bucket.set(i, slot);
       if (bucket.slot(i) != slot) FAIL("slot " << i << " is not what was set");
     }
-    const Index::Slot wanted = Index::Slot{some_byte()} << 32 | random() % 1000;
     const auto mask = static_cast<std::uint8_t>(0xff << random() % 8);
+    const Index::Slot wanted = Index::Slot{static_cast<std::uint8_t>(some_byte() & mask)} << 32 | random() % 1000;
     std::uint32_t matches = 0, empty = 0;
     for (std::uint32_t i = 0; i < Index::kSlots; ++i) {
       if (((bucket.slot(i) ^ wanted) >> 32 & mask) == 0) matches |= 1u << i;
