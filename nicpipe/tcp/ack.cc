@@ -30,6 +30,7 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
   info.flight_before = c.flight_bytes();
   info.lost_before = c.lost_bytes;
   info.has_payload = s.length() > 0;
+  info.marked = c.ecn && s.has(wire::tcp::kEce);
   // A newer acknowledgement brings a newer window whatever its number: a hole filled late would else move the old
   // window on, beyond what was ever offered.
   const bool newer =

@@ -22,6 +22,7 @@ void Core::check_sending(const Connection& c) const {
   }
   std::uint32_t sacked = 0, lost = 0, count = 0, sacked_count = 0;
   Seq at = c.snd_una;
+  std::uint32_t chunk = c.chunk_head, chunk_begins = 0;  // The latter from the first chunk's first byte.
   last = kNone;
   for (std::uint32_t i = c.flight_head; i != kNone; last = i, i = flights[i].next) {
     const Flight& f = flights[i];
@@ -33,8 +34,12 @@ void Core::check_sending(const Connection& c) const {
     if (f.sacked) sacked += f.bytes, ++sacked_count;
     if (f.lost) lost += f.bytes;
     if (f.bytes > (f.fin ? 1u : 0u)) {
-      MUST_NE(f.chunk, kNone);
-      MUST_LT(f.chunk_offset, chunks[f.chunk].bytes);
+      const std::uint32_t place = f.seq - c.snd_una + c.head_done;
+      for (; chunk != kNone && place - chunk_begins >= chunks[chunk].bytes; chunk = chunks[chunk].next)
+        chunk_begins += chunks[chunk].bytes;
+      MUST_NE(chunk, kNone);
+      MUST_EQ(f.chunk, chunk);
+      MUST_EQ(f.chunk_offset, place - chunk_begins);
     }
   }
   if (c.flight_head != kNone) MUST_EQ(at, c.snd_nxt);

@@ -63,6 +63,8 @@ struct Config {
   std::uint16_t mss_min = 88;     ///< A smaller MSS of a peer, or path MTU, counts as this.
   std::uint32_t initial_window_segments = 10;  ///< RFC 6928.
   bool window_scaling = true, timestamps = true, sack = true;
+  bool ecn = true;       ///< RFC 3168, if a peer's SYN asks for it.
+  bool ecn_ask = false;  ///< The same for connections that we open.
   Congestion congestion = Congestion::kCubic;
 
   // Time.

@@ -7,7 +7,10 @@
 namespace gannet::nicpipe::tcp {
 namespace {
 
+constexpr double kRenoBeta = 0.5;  // RFC 5681 section 3.1.
 constexpr double kCubicC = 0.4, kCubicBeta = 0.7;
+/// RFC 8511 section 3.1, and for CUBIC its section 4.1: who marks keeps its queue short, so less has to drain.
+constexpr double kRenoMarkBeta = 0.8, kCubicMarkBeta = 0.85;
 constexpr double kRenoAlpha = 3 * (1 - kCubicBeta) / (1 + kCubicBeta);
 
 }  // namespace
@@ -67,16 +70,31 @@ void Core::grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_
   if (c.cubic_rest > 1) c.cubic_rest = 0;
 }
 
+/// RFC 3168 section 6.1.2: a mark counts as a loss that has nothing to repair, once for all that was under way
+/// together.
+void Core::heed_mark(Connection& c, std::uint32_t flight_before) noexcept {
+  if (seq_le(c.snd_una, c.ecn_point)) return;  // So too while a loss is recovered: that began with a reduction.
+  ++stats.ecn_reductions;
+  reduce_window(c, flight_before, kRenoMarkBeta, kCubicMarkBeta);
+  c.cwnd = std::min(c.cwnd, c.ssthresh);
+}
+
 void Core::reduce_window(Connection& c) noexcept {
+  reduce_window(c, c.flight_bytes(), kRenoBeta, kCubicBeta);
+}
+
+void Core::reduce_window(Connection& c, std::uint32_t flight, double reno_beta, double cubic_beta) noexcept {
   const std::uint32_t least = 2u * c.mss;
+  c.cwr_due = c.ecn;
+  c.ecn_point = c.snd_nxt;
   if (config.congestion == Congestion::kNewReno) {
-    c.ssthresh = std::max(c.flight_bytes() / 2, least);  // RFC 5681 section 3.1.
+    c.ssthresh = std::max(static_cast<std::uint32_t>(flight * reno_beta), least);
     c.cwnd_credit = 0;
     return;
   }
-  const double window = static_cast<double>(std::min(c.cwnd, std::max(c.flight_bytes(), least))) / c.mss;
+  const double window = static_cast<double>(std::min(c.cwnd, std::max(flight, least))) / c.mss;
   c.cubic_max = window < c.cubic_max ? window * (1 + kCubicBeta) / 2 : window;  // Section 4.7.
-  c.ssthresh = std::max(static_cast<std::uint32_t>(window * kCubicBeta * c.mss), least);
+  c.ssthresh = std::max(static_cast<std::uint32_t>(window * cubic_beta * c.mss), least);
   c.cubic_epoch_ns = 0;
   c.cubic_rest = 0;
 }

@@ -93,7 +93,7 @@ struct Connection {
   std::uint64_t user = 0;
 
   // Agreed in the handshake.
-  bool timestamps = false, sack = false, scaled = false;
+  bool timestamps = false, sack = false, scaled = false, ecn = false;
   bool syn_retried = false;  ///< Ours had to be sent again (RFC 5681 section 3.1, RFC 6298 section 5.7).
   std::uint8_t send_shift = 0, receive_shift = 0;  ///< RFC 7323 section 2.
   std::uint32_t ts_offset = 0;
@@ -122,6 +122,7 @@ struct Connection {
   bool fin_received = false;
   bool fin_known = false;  ///< A FIN beyond a gap was seen; it lies at fin_seq.
   Seq fin_seq = 0;
+  bool ecn_echo = false;       ///< The path marked what we received, and the peer has not said yet that it knows.
   MonotonicNs refused_ns = 0;  ///< When we last answered a segment outside the window.
 
   // Sending.
@@ -149,6 +150,8 @@ struct Connection {
   std::uint32_t reno_bytes = 0;    ///< Without SACK: bytes that duplicate acknowledgements speak for.
   std::uint16_t duplicate_acks = 0;
   Recovery recovery = Recovery::kOpen;
+  bool cwr_due = false;  ///< The next new segment tells that the window was reduced (RFC 3168).
+  Seq ecn_point = 0;     ///< Marks on what was sent before it were heeded already.
   Seq recovery_point = 0;
   std::uint32_t prr_delivered = 0, prr_out = 0, prr_flight = 0;  ///< RFC 6937.
   std::uint32_t lost_hint = kNone;                               ///< No lost segment lies before this one.

@@ -41,10 +41,12 @@ void Core::send_cookie(const Packet& packet, const Segment& s, Now now, Sink& si
   if (config.timestamps && s.options.has_timestamps) {
     const bool sack = config.sack && s.options.sack_permitted;
     const bool scaled = config.window_scaling && s.options.window_scale != Options::kNoScale;
-    const std::uint32_t bits = (scaled ? s.options.window_scale : kNoScale) << 2 | (sack ? 2u : 0u);
+    const bool ecn = config.ecn && s.has(wire::tcp::kEce) && s.has(wire::tcp::kCwr);
+    const std::uint32_t bits = (scaled ? s.options.window_scale : kNoScale) << 2 | (sack ? 2u : 0u) | (ecn ? 1u : 0u);
     const std::uint32_t clock = ts_now(ts_offset_of(s.tuple), now);
     std::uint32_t value = (clock & ~kTsBits) | bits;
     if (static_cast<std::int32_t>(value - clock) > 0) value -= kTsBits + 1;  // Never from the future.
+    if (ecn) out.flags |= wire::tcp::kEce;
     if (sack) out.add_sack_permitted();
     out.add_timestamps(value, s.options.ts_value);
     if (scaled) out.add_window_scale(receive_shift);
@@ -79,6 +81,7 @@ Connection* Core::accept_cookie(const Packet& packet, const Segment& s, Now now)
     syn.options.ts_value = s.options.ts_value;
     const std::uint32_t bits = s.options.ts_echo & kTsBits;
     syn.options.sack_permitted = (bits & 2) != 0;
+    if ((bits & 1) != 0) syn.flags = wire::tcp::kEce | wire::tcp::kCwr;
     if (bits >> 2 != kNoScale) syn.options.window_scale = static_cast<std::uint8_t>(bits >> 2);
   }
   learn_options(*c, syn, now);

@@ -60,6 +60,7 @@ class Core {
   [[nodiscard]] ConnectionId connect(std::uint8_t port, std::uint16_t own_port, const IpAddress& peer,
                                      std::uint16_t peer_port, Mac peer_mac, Now now, Sink& sink) noexcept;
   void learn_options(Connection& c, const Segment& s, Now now) noexcept;
+  void receive_mark(Connection& c, const Segment& s) noexcept;
   void established(Connection& c, const Segment& s, Now now) noexcept;
   void send_syn(Connection& c, Now now, Sink& sink) noexcept;  ///< SYN or SYN-ACK, by state.
   void add_syn_options(Connection& c, Outgoing& out, Now now) const noexcept;
@@ -116,6 +117,7 @@ class Core {
     bool dsack = false;
     SackBlock dsack_block;
     bool window_changed = false, has_payload = false;
+    bool marked = false;  ///< It echoes a mark of the path.
   };
 
   // ack.cc: what the peer says about our bytes.
@@ -147,6 +149,8 @@ class Core {
   void begin_congestion(Connection& c) noexcept;
   void grow_window(Connection& c, std::uint32_t acked, std::uint32_t flight_before, Now now) noexcept;
   void reduce_window(Connection& c) noexcept;  ///< Sets ssthresh for a loss; cwnd is the caller's.
+  void reduce_window(Connection& c, std::uint32_t flight, double reno_beta, double cubic_beta) noexcept;
+  void heed_mark(Connection& c, std::uint32_t flight_before) noexcept;
 
   // output.cc: segments out.
   void flush(Now now, Sink& sink) noexcept;

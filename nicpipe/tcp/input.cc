@@ -69,6 +69,7 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
     }
     if (!s.has(kAck) || s.ack != c.snd_nxt) {
       c.syn_retried = true;  // Ours was lost, or late: its round trip means nothing now.
+      c.ecn = c.ecn && s.has(kEce) && s.has(kCwr);
       if (c.timestamps && s.options.has_timestamps && !is_old_timestamp(c, s, now)) {
         c.ts_recent = s.options.ts_value;  // So that the peer can measure by this one, not by the first.
         c.ts_recent_ns = now.mono_ns;
@@ -142,6 +143,7 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
     c.ts_recent = s.options.ts_value;
     c.ts_recent_ns = now.mono_ns;
   }
+  if (c.ecn) receive_mark(c, s);
   if (load_mac(packet.data + wire::ethernet::kSource) != c.route.peer_mac) [[unlikely]] {
     const Route back = route_back(packet, c.route.tuple);  // The way to the peer has changed: a router took over.
     if (back.port == c.route.port) c.route = back;
@@ -189,6 +191,16 @@ bool Core::receive_segment(Connection& c, const Packet& packet, Segment& s, Now 
   if (c.ack_now || c.window_update) want_output(c);
   arm(c);
   return kept;
+}
+
+/// RFC 3168 section 6.1.3: a mark is echoed with everything we send until the peer says that it reduced its window. The
+/// first echo leaves at once: a delayed acknowledgement would be late news.
+void Core::receive_mark(Connection& c, const Segment& s) noexcept {
+  if (s.has(kCwr)) c.ecn_echo = false;
+  if (s.ecn != Ecn::kMarked) return;
+  ++stats.ecn_marks;
+  c.ack_now = c.ack_now || !c.ecn_echo;
+  c.ecn_echo = true;
 }
 
 /// RFC 5961 section 3.2: exactly the next number resets, any other in the window is asked about.

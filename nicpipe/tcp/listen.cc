@@ -94,6 +94,11 @@ void Core::learn_options(Connection& c, const Segment& s, Now now) noexcept {
   c.scaled = config.window_scaling && offered.window_scale != Options::kNoScale;
   c.send_shift = c.scaled ? offered.window_scale : 0;
   c.receive_shift = c.scaled ? receive_shift : 0;
+  // RFC 3168 section 6.1.1: a SYN asks with both flags, a SYN-ACK agrees with one; where both sides ask at once there
+  // is none. A SYN of ours that was sent again did not ask (section 6.1.1.1: boxes that drop such SYNs).
+  const int said = s.flags & (wire::tcp::kAck | wire::tcp::kEce | wire::tcp::kCwr);
+  c.ecn = c.state == State::kSynSent ? config.ecn_ask && !c.syn_retried && said == (wire::tcp::kAck | wire::tcp::kEce)
+                                     : config.ecn && said == (wire::tcp::kEce | wire::tcp::kCwr);
   const std::uint16_t otherwise = c.route.tuple.peer.is_v4() ? kMssDefault : kMssDefault6;
   set_send_mss(c, offered.mss != 0 ? offered.mss : otherwise);
 }
@@ -102,7 +107,7 @@ void Core::learn_options(Connection& c, const Segment& s, Now now) noexcept {
 void Core::begin_windows(Connection& c) noexcept {
   c.snd_una = c.iss;
   c.snd_nxt = c.write_end = c.iss + 1;
-  c.recovery_point = c.rack_fack = c.rack_end = c.iss;
+  c.recovery_point = c.ecn_point = c.rack_round = c.rack_fack = c.rack_end = c.iss;
   c.snd_wl2 = c.iss;
   c.rcv_acked = c.rcv_nxt;
   c.rcv_edge = c.rcv_nxt + std::min<std::uint32_t>(config.receive_bytes_max, 0xffff);
@@ -129,6 +134,9 @@ void Core::send_syn(Connection& c, Now now, Sink& sink) noexcept {
   if (c.state != State::kSynSent) {
     out.flags |= wire::tcp::kAck;
     out.ack = c.rcv_nxt;
+    if (c.ecn) out.flags |= wire::tcp::kEce;
+  } else if (config.ecn_ask && !c.syn_retried) {
+    out.flags |= wire::tcp::kEce | wire::tcp::kCwr;
   }
   add_syn_options(c, out, now);
   Packet packet = sink.take_packet();

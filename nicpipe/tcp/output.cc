@@ -46,7 +46,8 @@ std::uint32_t Core::sendable_now(const Connection& c) const noexcept {
     return all || half ? fits : 0;
   }
   const Capabilities& device = interface_of(c).capabilities;
-  if (!device.tcp_segmentation || !device.tx_tcp_checksum) return full;
+  // A device that cuts would copy the CWR flag to every piece; it belongs to one (RFC 3168 section 6.1.2).
+  if (!device.tcp_segmentation || !device.tx_tcp_checksum || c.cwr_due) return full;
   constexpr std::uint32_t kFrameBytesMax = 65'000;  // Headers and options of 65535 IP bytes taken off.
   const std::uint32_t most = std::min(fits, kFrameBytesMax);
   return most == unsent ? most : most / full * full;
@@ -102,7 +103,7 @@ Outgoing Core::header_of(Connection& c, Seq seq, std::uint8_t flags, Now now) no
   Outgoing out;
   out.seq = seq;
   out.ack = c.rcv_nxt;
-  out.flags = static_cast<std::uint8_t>(flags | kAck);
+  out.flags = static_cast<std::uint8_t>(flags | kAck | (c.ecn_echo ? kEce : 0));
   c.rcv_edge = window_edge(c);
   out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>((c.rcv_edge - c.rcv_nxt) >> c.receive_shift, 0xffff));
   if (c.timestamps) out.add_timestamps(ts_now(c.ts_offset, now), c.ts_recent);
@@ -174,6 +175,11 @@ bool Core::send_new(Connection& c, std::uint32_t bytes, bool with_fin, Now now, 
   if (sent < bytes && sent > full && packet.tail == nullptr) copied = sent -= sent % full;
   if (sent == c.unsent() && sent > 0) out.flags |= kPsh;
   if (with_fin) out.flags |= kFin;
+  if (c.ecn && sent > 0) {  // New data alone may be marked (RFC 3168 section 6.1.5).
+    out.ecn = Ecn::kEct0;
+    if (c.cwr_due) out.flags |= kCwr;
+    c.cwr_due = false;
+  }
   write_segment(packet, c.route, out, copied, sent > full ? static_cast<std::uint16_t>(full) : 0, device);
   sink.send(packet);
   ++stats.segments_out;

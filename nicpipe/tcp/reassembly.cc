@@ -118,7 +118,6 @@ bool Core::take_payload(Connection& c, const Packet& packet, const Segment& s, N
 
 /// RFC 5681 section 4.2: acknowledged at once. A piece that overlaps others gives way where they are.
 bool Core::keep_behind_gap(Connection& c, const Packet& packet, const Segment& s, Now now, Sink& sink) noexcept {
-  c.ack_now = true;
   std::uint32_t previous = kNone, next = c.gap_head;
   if (next != kNone && seq_le(spans[c.gap_tail].seq, s.seq)) {  // Behind all others, as nearly always.
     previous = c.gap_tail;

@@ -203,9 +203,10 @@ void Core::after_ack(Connection& c, const Segment& s, AckInfo& info, Now now) no
     count_duplicates(c, s, info);
   }
   if (c.lost_bytes > info.lost_before && c.recovery == Recovery::kOpen) enter_recovery(c);
+  if (info.marked) heed_mark(c, info.flight_before);
   if (c.recovery == Recovery::kFast) {
     run_prr(c, info);
-  } else if (info.acked > 0) {
+  } else if (info.acked > 0 && !info.marked) {
     grow_window(c, info.acked, info.flight_before, now);
   }
 }

@@ -94,9 +94,11 @@ ParseStatus parse_segment(const Packet& packet, Segment& out) noexcept {
   if (static_cast<std::uint8_t>(ip[0]) >> 4 == 4) {
     out.tuple.peer = load_ipv4(ip + wire::ipv4::kSource);
     out.tuple.own = load_ipv4(ip + wire::ipv4::kDestination);
+    out.ecn = static_cast<Ecn>(static_cast<std::uint8_t>(ip[wire::ipv4::kTos]) & 3u);
   } else {
     out.tuple.peer = load_ipv6(ip + kIpv6Source);
     out.tuple.own = load_ipv6(ip + kIpv6Destination);
+    out.ecn = static_cast<Ecn>(static_cast<std::uint8_t>(ip[1]) >> 4 & 3u);
   }
   if ((packet.flags & (kRxL4ChecksumGood | kRxL4ChecksumBad)) != kRxL4ChecksumGood) {
     if ((packet.flags & kRxL4ChecksumBad) != 0) return ParseStatus::kChecksum;
@@ -185,13 +187,15 @@ void write_segment(Packet& packet, const Route& route, const Outgoing& what, std
   std::byte* ip = packet.data + l2_bytes;
   if (is_v4) {
     write_link(packet.data, link, wire::ethernet::kTypeIpv4);
-    write_ipv4(ip, route.tuple.own.v4(), route.tuple.peer.v4(), wire::ipv4::kProtocolTcp, 0,
-               static_cast<std::uint16_t>(l3_bytes + tcp_bytes), !device.tx_ip_checksum);
+    write_ipv4(ip, route.tuple.own.v4(), route.tuple.peer.v4(), wire::ipv4::kProtocolTcp,
+               static_cast<std::uint8_t>(what.ecn), static_cast<std::uint16_t>(l3_bytes + tcp_bytes),
+               !device.tx_ip_checksum);
     if (device.tx_ip_checksum) packet.flags |= kTxIpChecksum;
   } else {
     write_link(packet.data, link, kTypeIpv6);
-    store_be(ip, std::uint64_t{6} << 60 | std::uint64_t{tcp_bytes} << 16 |
-                     std::uint64_t{wire::ipv4::kProtocolTcp} << 8 | wire::ipv4::kTtlSent);
+    store_be(ip, std::uint64_t{6} << 60 | std::uint64_t{static_cast<std::uint8_t>(what.ecn)} << 52 |
+                     std::uint64_t{tcp_bytes} << 16 | std::uint64_t{wire::ipv4::kProtocolTcp} << 8 |
+                     wire::ipv4::kTtlSent);
     store_ipv6(ip + kIpv6Source, route.tuple.own);
     store_ipv6(ip + kIpv6Destination, route.tuple.peer);
   }

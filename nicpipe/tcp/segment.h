@@ -36,6 +36,9 @@ struct Options {
 /// Any bytes are fine.
 void parse_options(Bytes bytes, Options& out) noexcept;
 
+/// The two low bits of IPv4's TOS and IPv6's traffic class (RFC 3168 section 5).
+enum class Ecn : std::uint8_t { kNot = 0, kEct1 = 1, kEct0 = 2, kMarked = 3 };
+
 /// A received segment. Spans and offsets are into its packet.
 struct Segment {
   Tuple tuple;
@@ -44,6 +47,7 @@ struct Segment {
   std::uint16_t payload_offset = 0;  ///< From packet.data.
   std::uint16_t window = 0;          ///< As sent, unscaled.
   std::uint8_t flags = 0;            ///< wire::tcp::k...
+  Ecn ecn = Ecn::kNot;
   Options options;
 
   [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
@@ -77,6 +81,7 @@ struct Outgoing {
   Seq seq = 0, ack = 0;
   std::uint16_t window = 0;
   std::uint8_t flags = 0;
+  Ecn ecn = Ecn::kNot;
   std::uint8_t option_bytes = 0;  ///< A multiple of 4, at most 40.
   std::array<std::byte, 40> options;
 

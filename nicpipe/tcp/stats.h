@@ -46,10 +46,12 @@ struct Stats {
   std::uint64_t tail_probes = 0;      ///< RFC 8985 section 7.
   std::uint64_t window_probes = 0;    ///< Zero-window probes sent.
   std::uint64_t keepalives = 0;
-  std::uint64_t spurious = 0;      ///< Retransmissions that D-SACK or TLP found needless.
-  std::uint64_t icmp_errors = 0;   ///< Believed.
-  std::uint64_t icmp_refused = 0;  ///< Quoting nothing we have in flight (RFC 5927).
-  std::uint64_t pins_copied = 0;   ///< Pinned values copied out for a stalled peer.
+  std::uint64_t ecn_marks = 0;       ///< Segments received that the path had marked, on connections with ECN.
+  std::uint64_t ecn_reductions = 0;  ///< Windows reduced because the path had marked what we sent.
+  std::uint64_t spurious = 0;        ///< Retransmissions that D-SACK or TLP found needless.
+  std::uint64_t icmp_errors = 0;     ///< Believed.
+  std::uint64_t icmp_refused = 0;    ///< Quoting nothing we have in flight (RFC 5927).
+  std::uint64_t pins_copied = 0;     ///< Pinned values copied out for a stalled peer.
 
   // Memory, now.
   std::uint64_t blocks_used = 0, receive_packets_used = 0;

@@ -17,6 +17,28 @@ std::string rule(const char* what, const Segment& segment) {
          std::to_string(segment.payload.size());
 }
 
+/// Marks a frame that may be marked. False: this one may not.
+bool mark(Frame& frame) {
+  std::byte* ip = frame.data() + kEthernetBytes;
+  if (frame[12] == std::byte{0x86}) {
+    if ((ip[1] & std::byte{0x30}) == std::byte{0}) return false;
+    ip[1] |= std::byte{0x30};
+    return true;
+  }
+  if ((ip[1] & std::byte{3}) == std::byte{0}) return false;
+  ip[1] |= std::byte{3};
+  store_be<std::uint16_t>(ip + 10, 0);
+  store_be(ip + 10, naive_checksum(Bytes(ip, std::size_t{static_cast<std::uint8_t>(ip[0])} % 16 * 4)));
+  return true;
+}
+
+/// RFC 3168 section 6.1.1.
+constexpr std::uint8_t kEcnFlags = kSyn | kAck | kEce | kCwr;
+
+bool agreed(std::uint8_t asked, std::uint8_t answered) {
+  return (asked & kEcnFlags) == (kSyn | kEce | kCwr) && (answered & kEcnFlags) == (kSyn | kAck | kEce);
+}
+
 }  // namespace
 
 bool Channel::happens(double probability) {
@@ -41,6 +63,7 @@ void Channel::send(std::uint32_t from, Frame frame, MonotonicNs now) {
   MonotonicNs at = free_at + options_.rtt_ns / 2;
   if (happens(options_.reorder)) at += random_() % (options_.rtt_ns / 2 + 1);
   if (happens(options_.duplicate)) arrive(1 - from, at + random_() % (options_.rtt_ns / 2 + 1), frame);
+  if (happens(options_.mark) && mark(frame)) ++marked_;
   if (happens(options_.corrupt)) {
     // One bit: no checksum of 16 bits overlooks it. The Ethernet header has a checksum of its own on a real wire.
     const std::size_t bit = random_() % ((frame.size() - kEthernetBytes) * 8);
@@ -64,9 +87,10 @@ std::string Inspector::leaves(std::uint32_t side, Bytes frame) {
   Side& them = sides_[1 - side];
   if (segment.has(kSyn)) {
     if (us.syn_seen && segment.seq != us.isn) return rule("a SYN with another number", segment);
+    if (!us.syn_seen) us.sent_end = segment.seq;
     us.syn_seen = true;
     us.isn = segment.seq;
-    if (!is_after(us.sent_end, us.isn)) us.sent_end = us.isn;
+    us.syn_flags = segment.flags;
     us.scales = segment.window_scale.has_value();
     us.scale = segment.window_scale.value_or(0);
     us.timestamps = segment.timestamps.has_value();
@@ -84,6 +108,12 @@ std::string Inspector::leaves(std::uint32_t side, Bytes frame) {
   // A probe may put one byte into a closed window.
   if (us.allowed_known && segment.length() > 1 && is_after(end - (segment.has(kFin) ? 1 : 0), us.allowed))
     return rule("data beyond the window", segment);
+  if (segment.ecn != 0) {
+    if (!agreed(us.syn_flags, them.syn_flags) && !agreed(them.syn_flags, us.syn_flags))
+      return rule("what may be marked without an agreement", segment);
+    if (segment.payload.empty() || !is_after(end, us.sent_end))
+      return rule("what may be marked and is no new payload", segment);
+  }
   if (is_after(end, us.sent_end)) us.sent_end = end;
   if (segment.has(kFin)) {
     us.fin_seen = true;

@@ -18,6 +18,7 @@ namespace gannet::test::tcp {
 struct ChannelOptions {
   MonotonicNs rtt_ns = 1'000'000;
   double loss = 0, reorder = 0, duplicate = 0, corrupt = 0;  ///< Probabilities, each way.
+  double mark = 0;  ///< Of frames that may be marked (RFC 3168 section 5), each way.
   double bits_per_s = 10e9;
   std::uint32_t queue_bytes = 1 << 20;  ///< Waiting for the rate; more is lost.
 };
@@ -40,6 +41,7 @@ class Channel {
   [[nodiscard]] Arrival take();
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
   [[nodiscard]] std::uint64_t damaged() const { return damaged_; }
+  [[nodiscard]] std::uint64_t marked() const { return marked_; }
 
  private:
   struct Later {
@@ -52,12 +54,12 @@ class Channel {
   std::mt19937_64 random_;
   std::array<MonotonicNs, 2> free_at_{};  ///< When the direction's transmitter is idle again.
   std::priority_queue<Arrival, std::vector<Arrival>, Later> queue_;
-  std::uint64_t order_ = 0, lost_ = 0, damaged_ = 0;
+  std::uint64_t order_ = 0, lost_ = 0, damaged_ = 0, marked_ = 0;
 };
 
 /// One connection as the wire sees it. Rules: every frame is well formed; payload fits the MSS told; nothing is sent
 /// beyond the window told; nothing is acknowledged that was not sent; acknowledgements and the window's right edge
-/// never go back; timestamps are on all segments or on none.
+/// never go back; timestamps are on all segments or on none; what may be marked is new payload, once both agreed.
 class Inspector {
  public:
   /// A frame leaves side 0 or 1. Empty, or the rule it breaks.
@@ -74,6 +76,7 @@ class Inspector {
     std::uint32_t ack = 0, right_edge = 0;  ///< Highest told by this side.
     std::uint8_t scale = 0;
     bool scales = false, timestamps = false;
+    std::uint8_t syn_flags = 0;
     std::uint32_t mss = 536;
     std::uint32_t allowed = 0;  ///< Right edge that has reached this side (told by the other).
     bool allowed_known = false;

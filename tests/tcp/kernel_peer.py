@@ -209,6 +209,21 @@ def case_echo(arguments):
     must(client.recv(1) == b"", "no end after close")
 
 
+def case_ecn(arguments):
+    """The kernel asks for ECN, and a path that marks loses nothing."""
+    with open("/proc/sys/net/ipv4/tcp_ecn", "w") as setting:
+        setting.write("1")
+    client = dial()
+    options = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[5]
+    must(options & 8, "ECN was not agreed")
+    client.close()
+    case_echo(arguments)
+    with open("/proc/net/netstat") as file:
+        rows = [line.split() for line in file if line.startswith("IpExt:")]
+    seen = dict(zip(rows[0][1:], map(int, rows[1][1:])))
+    must(seen["InCEPkts"] > 0, "the kernel saw no mark on what we sent")
+
+
 def case_differential(arguments):
     """The same random scripts against the engine and against the kernel: same bytes, same end."""
     oracle = Oracle()

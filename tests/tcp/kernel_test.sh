@@ -1,7 +1,7 @@
 #!/bin/bash
 # The engine behind a tap, the Linux kernel as its peer: every case of kernel_peer.py.
-#   kernel_test.sh BIN_DIR CASE [server=WORD]... [zero=WORDS] [NAME=VALUE]...
-# server=NAME=VALUE goes to tcp_tap_server, other words to the case. zero: counters of the server's last line that must be 0.
+#   kernel_test.sh BIN_DIR CASE [server=WORD]... [zero=WORDS] [some=WORDS] [NAME=VALUE]...
+# server=NAME=VALUE goes to tcp_tap_server, other words to the case. zero: counters of the server's last line that must be 0; some: that must not.
 # Exit 77 and a line "SKIPPED: reason" where the machine lacks something.
 set -uo pipefail
 bin=$1 case=$2
@@ -9,11 +9,12 @@ shift 2
 tests=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tools/netns
 . "$tests/../../tools/netns"
-server_words=() case_words=() zero=blocks_used,packets_used
+server_words=() case_words=() zero=blocks_used,packets_used some=
 for word in "$@"; do
   case "$word" in
     server=*) server_words+=("${word#server=}") ;;
     zero=*) zero=${word#zero=} ;;
+    some=*) some=${word#some=} ;;
     *) case_words+=("$word") ;;
   esac
 done
@@ -51,5 +52,8 @@ cat "$scratch/err"
 tail -n 1 "$scratch/out"
 for word in ${zero//,/ }; do
   grep -q "^done.* $word=0\b" "$scratch/out" || { echo "FAILED: $word is not 0"; failed=1; }
+done
+for word in ${some//,/ }; do
+  grep -q "^done.* $word=[1-9]" "$scratch/out" || { echo "FAILED: $word is 0"; failed=1; }
 done
 exit "$failed"

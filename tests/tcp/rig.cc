@@ -10,10 +10,15 @@ namespace {
 
 constexpr int kTicksMax = 1000;
 
+nicpipe::Mac own_mac(const RigOptions& options) {
+  return options.v6 ? tcp::mac_of(tcp::address(kUs6)) : test::mac_of(ipv4(options.address));
+}
+
 nicpipe::HostConfig host_config(const RigOptions& options) {
   nicpipe::HostConfig config;
   config.address = ipv4(options.address);
-  config.mac = test::mac_of(config.address);
+  config.mac = own_mac(options);
+  if (options.v6) config.address6 = ip(kUs6);
   config.prefix_bits = 16;
   config.mtu = options.mtu;
   config.vlan = options.vlan;
@@ -27,7 +32,8 @@ nic::Config engine_config(const RigOptions& options, nic::PinHooks pins) {
   config.interface_count = 1;
   nic::Interface& interface = config.interfaces[0];
   interface.address = ipv4(options.address);
-  interface.mac = test::mac_of(ipv4(options.address));
+  if (options.v6) interface.address6 = ip(kUs6);
+  interface.mac = own_mac(options);
   interface.mtu = options.mtu;
   interface.capabilities = options.capabilities;
   if (config.listen_port_count == 0) {

@@ -23,6 +23,7 @@ struct RigOptions {
   nic::Config config;  ///< Interface, keys and listener are filled by the rig where they are empty.
   nicpipe::Capabilities capabilities{.multi_segment = true};
   std::string_view address = kUs;  ///< Ours; the MAC follows from it.
+  bool v6 = false;                 ///< We have kUs6 as well, and the MAC follows from that.
   std::uint16_t mtu = 1500;
   std::uint16_t vlan = 0;
   std::uint32_t buffers = 4096;

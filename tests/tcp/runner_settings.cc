@@ -65,6 +65,8 @@ const std::map<std::string, Setter>& setters() {
       {"window_scaling", yes_no(&C::window_scaling)},
       {"timestamps", yes_no(&C::timestamps)},
       {"sack", yes_no(&C::sack)},
+      {"ecn", yes_no(&C::ecn)},
+      {"ecn_ask", yes_no(&C::ecn_ask)},
       {"rto_min", time(&C::rto_min_ns)},
       {"rto_max", time(&C::rto_max_ns)},
       {"rto_initial", time(&C::rto_initial_ns)},
@@ -101,7 +103,7 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"ip",
        [](Settings& settings, const std::string& value) {
-         settings.v6 = value == "6";
+         settings.v6 = settings.options.v6 = value == "6";
          return value == "4" || value == "6";
        }},
   };
@@ -154,6 +156,8 @@ constexpr NamedStat kStats[] = {
     GANNET_STAT(tail_probes),
     GANNET_STAT(window_probes),
     GANNET_STAT(keepalives),
+    GANNET_STAT(ecn_marks),
+    GANNET_STAT(ecn_reductions),
     GANNET_STAT(spurious),
     GANNET_STAT(icmp_errors),
     GANNET_STAT(icmp_refused),

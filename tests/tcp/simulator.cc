@@ -156,6 +156,7 @@ class Simulation {
     add(client_);
     add(server_);
     result_.lost = channel_.lost();
+    result_.marked = channel_.marked();
     if (result_.took_ns > 0)
       result_.bits_per_s =
           static_cast<double>(options_.up_bytes + options_.down_bytes) * 8e9 / static_cast<double>(result_.took_ns);
@@ -248,6 +249,7 @@ class Simulation {
     result_.fast_recoveries += stats.fast_recoveries;
     result_.tail_probes += stats.tail_probes;
     result_.spurious += stats.spurious;
+    result_.ecn_reductions += stats.ecn_reductions;
   }
 
   const SimulatorOptions options_;

@@ -27,7 +27,7 @@ struct SimulatorResult {
   MonotonicNs took_ns = 0;  ///< From the end of the handshake to the last byte.
   double bits_per_s = 0;    ///< Of the bytes of both directions in that time.
   std::uint64_t frames = 0, retransmits = 0, timeouts = 0, fast_recoveries = 0, tail_probes = 0, spurious = 0;
-  std::uint64_t lost = 0;
+  std::uint64_t lost = 0, marked = 0, ecn_reductions = 0;
 };
 
 [[nodiscard]] SimulatorResult simulate(const SimulatorOptions& options);

@@ -23,6 +23,36 @@ TEST_CASE("both streams arrive byte for byte, at the floor's speed at least, wha
     if (cell.is_quick) must_hold(cell, 1);
 }
 
+TEST_CASE("a path that marks slows both streams down without losing anything", "[tcp]") {
+  for (const char* name : {"bulk-1ms-loss0", "down-20ms-loss0"}) {
+    SimulatorOptions options = options_of(*find_cell(name), 1);
+    const SimulatorResult unmarked = simulate(options);
+    options.channel.mark = 0.02;
+    const SimulatorResult not_agreed = simulate(options);
+    REQUIRE(not_agreed.marked == 0);
+    REQUIRE(not_agreed.took_ns == unmarked.took_ns);
+    options.engine.ecn_ask = true;
+    const SimulatorResult result = simulate(options);
+    INFO(name << ": " << result.marked << " marked");
+    REQUIRE(result.fault == "");
+    REQUIRE(result.marked > 5);
+    REQUIRE(result.ecn_reductions > 2);
+    REQUIRE(result.ecn_reductions <= result.marked);
+    REQUIRE(result.retransmits == 0);
+    REQUIRE(result.took_ns > unmarked.took_ns);
+  }
+}
+
+TEST_CASE("a path that marks and does everything else too lets every byte through", "[tcp]") {
+  SimulatorOptions options = options_of(*find_cell("bulk-1ms-loss5-all"), 1);
+  options.engine.ecn_ask = true;
+  options.channel.mark = 0.1;
+  for (options.seed = 1; options.seed <= 5; ++options.seed) {
+    INFO("seed " << options.seed);
+    REQUIRE(simulate(options).fault == "");
+  }
+}
+
 TEST_CASE("a seed decides everything: twice the same simulation", "[tcp]") {
   const SimulatorOptions options = options_of(*find_cell("bulk-1ms-loss5-all"), 7);
   const SimulatorResult first = simulate(options), second = simulate(options);

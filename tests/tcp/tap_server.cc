@@ -1,6 +1,6 @@
 // An engine behind a tap device that this program opens itself, so that the Linux kernel is its peer. Run inside a
 // network namespace: tcp_tap_server NAME=VALUE...
-//   device=gt0 seed=1 loss=0 reorder=0 duplicate=0 corrupt=0 delay_us=0
+//   device=gt0 seed=1 loss=0 reorder=0 duplicate=0 corrupt=0 mark=0 delay_us=0
 //   connections=8192 half_open=512 time_wait_ms=1000 idle_ms=0 retries=15 syn_retries=5 rto_max_ms=60000
 //   keepalive_ms=7200000
 // With loss and its like, a wire of that kind lies between the kernel and the engine, both ways. The application obeys
@@ -216,7 +216,11 @@ int open_tap(const std::string& name) {
 class Loop {
  public:
   Loop(int tap, Rig& rig, const ChannelOptions& wire, std::uint64_t seed)
-      : tap_(tap), rig_(rig), server_(rig), wire_(wire, seed), lossy_(wire.loss > 0 || wire.rtt_ns > 1) {
+      : tap_(tap),
+        rig_(rig),
+        server_(rig),
+        wire_(wire, seed),
+        lossy_(wire.loss > 0 || wire.mark > 0 || wire.rtt_ns > 1) {
     offset_ = rig.now().mono_ns - clock_ns();
   }
 
@@ -324,6 +328,7 @@ int main(int argc, char** argv) {
   wire.reorder = arguments.number("reorder", 0);
   wire.duplicate = arguments.number("duplicate", 0);
   wire.corrupt = arguments.number("corrupt", 0);
+  wire.mark = arguments.number("mark", 0);
 
   std::signal(SIGTERM, [](int) { stopping = 1; });
   const int tap = open_tap(arguments.text("device", "gt0"));
@@ -336,14 +341,16 @@ int main(int argc, char** argv) {
   rig.engine().check();
   std::printf(
       "done accepted=%llu open=%llu closed=%llu reset_by_peer=%llu aborted=%llu timed_out=%llu retransmits=%llu "
-      "timeouts=%llu cookies_sent=%llu cookies_accepted=%llu blocks_used=%llu packets_used=%llu checksum=%llu\n",
+      "timeouts=%llu cookies_sent=%llu cookies_accepted=%llu blocks_used=%llu packets_used=%llu checksum=%llu "
+      "ecn_marks=%llu ecn_reductions=%llu\n",
       static_cast<unsigned long long>(stats.accepted), static_cast<unsigned long long>(stats.open),
       static_cast<unsigned long long>(stats.closed), static_cast<unsigned long long>(stats.reset_by_peer),
       static_cast<unsigned long long>(stats.aborted), static_cast<unsigned long long>(stats.timed_out),
       static_cast<unsigned long long>(stats.retransmits), static_cast<unsigned long long>(stats.timeouts),
       static_cast<unsigned long long>(stats.cookies_sent), static_cast<unsigned long long>(stats.cookies_accepted),
       static_cast<unsigned long long>(stats.blocks_used), static_cast<unsigned long long>(stats.receive_packets_used),
-      static_cast<unsigned long long>(stats.drop_checksum));
+      static_cast<unsigned long long>(stats.drop_checksum), static_cast<unsigned long long>(stats.ecn_marks),
+      static_cast<unsigned long long>(stats.ecn_reductions));
   close(tap);
   return 0;
 }
