@@ -21,14 +21,24 @@ namespace gannet::storage {
   const std::byte* at = bytes.data();
   std::size_t left = bytes.size();
   std::uint64_t wide = static_cast<std::uint32_t>(~crc_of_before);
-  for (; left >= 8; left -= 8, at += 8) wide = _mm_crc32_u64(wide, load_raw<std::uint64_t>(at));
+  const auto eight = [&](std::size_t offset) { wide = _mm_crc32_u64(wide, load_raw<std::uint64_t>(at + offset)); };
+  for (; left >= 32; left -= 32, at += 32) {
+    eight(0);
+    eight(8);
+    eight(16);
+    eight(24);
+  }
+  for (; left >= 8; left -= 8, at += 8) eight(0);
   auto crc = static_cast<std::uint32_t>(wide);
-  if (left >= 4) {
+  if ((left & 4) != 0) {
     crc = _mm_crc32_u32(crc, load_raw<std::uint32_t>(at));
-    left -= 4;
     at += 4;
   }
-  for (; left > 0; --left, ++at) crc = _mm_crc32_u8(crc, std::to_integer<std::uint8_t>(*at));
+  if ((left & 2) != 0) {
+    crc = _mm_crc32_u16(crc, load_raw<std::uint16_t>(at));
+    at += 2;
+  }
+  if ((left & 1) != 0) crc = _mm_crc32_u8(crc, std::to_integer<std::uint8_t>(*at));
   return ~crc;
 }
 

@@ -152,28 +152,6 @@ bool Index::holds(std::uint64_t hash, Location at) const noexcept {
   return bucket_holding(hash, at, slot) != nullptr;
 }
 
-bool Index::insert(std::uint64_t hash, Location at) noexcept {
-  const Slot entry = slot_of(hash, at);
-  Bucket* bucket = bucket_at(bucket_number(hash));
-  for (std::uint32_t length = 1;; ++length) {
-    ++lines_;
-    if (const std::uint32_t empty = bucket->empty(); empty != 0) {
-      bucket->set(lowest(empty), entry);
-      ++items_;
-      return true;
-    }
-    if (bucket->link == 0) {
-      if (length >= kChainBucketsMax) return false;
-      break;
-    }
-    bucket = overflow_at(bucket->link);
-  }
-  bucket->link = take_overflow();
-  overflow_at(bucket->link)->set(0, entry);
-  ++items_;
-  return true;
-}
-
 void Index::replace(std::uint64_t hash, Location from, Location to) noexcept {
   std::uint32_t slot = 0;
   Bucket* const in = bucket_holding(hash, from, slot);

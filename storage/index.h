@@ -141,7 +141,13 @@ class Index {
   }
 
   /// Puts a new entry in. Needs overflow_ready(). False: the chain is as long as it may be; nothing was changed.
-  [[nodiscard]] bool insert(std::uint64_t hash, Location at) noexcept;
+  [[nodiscard]] bool insert(std::uint64_t hash, Location at) noexcept {
+    return find_or_insert(hash, at, [](Location) { return false; }) == at;
+  }
+  /// find(), and insert() where it found nothing. Gives what it found, else `at`, else 0 for a chain as long as it may
+  /// be.
+  template <class Candidate>
+  [[nodiscard]] Location find_or_insert(std::uint64_t hash, Location at, Candidate&& candidate) noexcept;
   /// The entry must be there.
   void replace(std::uint64_t hash, Location from, Location to) noexcept;
   void remove(std::uint64_t hash, Location at) noexcept;
@@ -200,9 +206,9 @@ class Index {
   }
   [[nodiscard]] Location place_of(Slot slot) const noexcept { return slot & place_max_; }
   [[nodiscard]] std::uint64_t bucket_number(std::uint64_t hash) const noexcept {
-    // No branch: how much of a doubling is done, is how often it would be mispredicted.
-    const std::uint64_t number = hash & mask_, folded = hash & (mask_ >> 1);
-    return __builtin_expect_with_probability(number >= buckets_, 1, 0.5) ? folded : number;
+    // Without a branch: how much of a doubling is done, is how often it would be mispredicted.
+    const std::uint64_t number = hash & mask_;
+    return number & (mask_ >> 1 | -static_cast<std::uint64_t>(number < buckets_));
   }
   [[nodiscard]] Bucket* bucket_at(std::uint64_t number) const noexcept {
     const std::uint64_t page = directory_[number >> page_buckets_shift_];
@@ -252,6 +258,36 @@ class Index {
   std::uint64_t items_ = 0, withdrawals_ = 1;
   mutable std::uint64_t lines_ = 0;
 };
+
+template <class Candidate>
+Location Index::find_or_insert(std::uint64_t hash, Location at, Candidate&& candidate) noexcept {
+  const Slot wanted = slot_of(hash, 0);
+  Bucket* in = bucket_at(bucket_number(hash));
+  Bucket* room = nullptr;
+  std::uint32_t slot = 0, length = 1;
+  for (;; ++length) {
+    for (std::uint32_t match = in->matches(wanted, high_mask_); match != 0; match &= match - 1) {
+      const Location place = in->slot(lowest(match)) ^ wanted;
+      if (place <= place_max_ && place != 0 && candidate(place)) return place;
+    }
+    if (const std::uint32_t empty = in->empty(); room == nullptr && empty != 0) {
+      room = in;
+      slot = lowest(empty);
+    }
+    if (in->link == 0) [[likely]]
+      break;
+    in = overflow_at(in->link);
+  }
+  lines_ += length;
+  if (room == nullptr) [[unlikely]] {
+    if (length >= kChainBucketsMax) return 0;
+    in->link = take_overflow();
+    room = overflow_at(in->link);
+  }
+  room->set(slot, wanted | at);
+  ++items_;
+  return at;
+}
 
 template <class HashOf>
 void Index::grow(HashOf&& hash_of) noexcept {

@@ -51,27 +51,39 @@ void Shard::verify_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
   const SegmentBase& base = pool_.base_of(id);
   const std::byte* const data = pool_.data(id);
   if (job.offset == 0) job.sealed = segment.header_crc == header_crc(segment, base);
-  while (job.offset < segment.used_bytes && budget > 0) {
-    const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
-    const bool fits = item_fits(item, segment.used_bytes - job.offset);
-    if (job.sealed) {
-      if (!fits) return retire_kept(id);
-      job.crc = body_crc_extend(job.crc, item);
-    } else if (!fits || (!item.dead() && item.check != item_check(item, base))) {
-      // The segment ends here: nobody vouches for anything behind an item that fails.
-      if (job.careful) return retire_kept(id);
-      ++counts_.damaged_segments;
-      segment.used_bytes = job.offset;
-      break;
-    }
+  // In registers: the sums of a job are written once a call.
+  const bool sealed = job.sealed;
+  bool good = true;
+  std::uint32_t offset = job.offset, crc = job.crc, live_items = job.live_items, live_bytes = job.live_bytes;
+  std::uint64_t cas_max = job.cas_max, left = budget;
+  PrefetchAhead ahead(data + offset);
+  while (offset < segment.used_bytes && left > 0) {
+    ahead.reach(data + offset);
+    const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
+    good =
+        item_fits(item, segment.used_bytes - offset) && (sealed || item.dead() || item.check == item_check(item, base));
+    if (!good) break;
+    if (sealed) crc = body_crc_extend(crc, item);
     const std::uint32_t bytes = item.item_bytes();
     if (!item.dead()) {
-      ++job.live_items;
-      job.live_bytes += bytes;
-      job.cas_max = std::max(job.cas_max, item.cas(base));
+      ++live_items;
+      live_bytes += bytes;
+      cas_max = std::max(cas_max, item.cas(base));
     }
-    job.offset += bytes;
-    budget -= budget < bytes ? budget : bytes;
+    offset += bytes;
+    left -= left < bytes ? left : bytes;
+  }
+  budget = left;
+  job.offset = offset;
+  job.crc = crc;
+  job.live_items = live_items;
+  job.live_bytes = live_bytes;
+  job.cas_max = cas_max;
+  if (!good) {
+    // An open segment ends here: nobody vouches for anything behind an item that fails.
+    if (sealed || job.careful) return retire_kept(id);
+    ++counts_.damaged_segments;
+    segment.used_bytes = offset;
   }
   if (job.offset < segment.used_bytes) return;
   if (job.sealed && job.crc != segment.body_crc) return retire_kept(id);
@@ -111,11 +123,13 @@ void Shard::enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
   Restore& job = restore_;
   SegmentHeader& segment = pool_.header(id);
   std::byte* const data = pool_.data(id);
+  PrefetchAhead ahead(data + job.offset);
   while (job.offset < segment.used_bytes && budget > 0 && !job.failed) {
     std::array<Location, kBatch> at;
     std::array<std::uint64_t, kBatch> hash;
     std::uint32_t count = 0, offset = job.offset;
     while (count < kBatch && offset < segment.used_bytes) {
+      ahead.reach(data + offset);
       const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
       if (!item.dead()) {
         at[count] = pool_.location(id, offset);
@@ -123,14 +137,12 @@ void Shard::enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
         index_.prefetch(hash[count]);
         ++count;
       }
-      const std::uint32_t bytes = item.item_bytes();
-      offset += bytes;
-      budget -= budget < bytes ? budget : bytes;
+      offset += item.item_bytes();
     }
+    const std::uint64_t cost = offset - job.offset + count * kEnterCost;
+    budget -= budget < cost ? budget : cost;
     for (std::uint32_t i = 0; i < count; ++i) enter_item(at[i], hash[i]);
     job.offset = offset;
-    const std::uint64_t cost = count * kEnterCost;
-    budget -= budget < cost ? budget : cost;
     tend_index(count);
   }
   if (job.offset < segment.used_bytes || job.failed) return;
@@ -147,19 +159,22 @@ void Shard::enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
 
 void Shard::enter_item(Location at, std::uint64_t hash) noexcept {
   const ItemHeader& item = item_at(at);
-  const std::uint64_t cas = cas_at(at);
+  const SegmentBase& base = base_at(at);
+  const std::uint64_t cas = item.cas(base);
   // What expired may stand for a removal of something not read yet if the earlier process did not get to the end.
-  if (cas < flush_cas_ || (!restore_.careful && expired(expiry_at(at)))) {
+  if (cas < flush_cas_ || (!restore_.careful && expired(item.expires_at(base)))) {
     ++counts_.restore_dropped;
     bury(at);
     return;
   }
-  const Location other = index_.find(hash, [&](Location there) { return has_key(item_at(there), item.key()); });
+  const auto same_key = [&](Location there) { return has_key(item_at(there), item.key()); };
+  const bool ready = index_.overflow_ready() || ready_index();
+  const Location other = ready ? index_.find_or_insert(hash, at, same_key) : index_.find(hash, same_key);
+  if (other == at) [[likely]] {
+    ++counts_.restored_items;
+    return;
+  }
   if (other == 0) {
-    if (ready_index() && index_.insert(hash, at)) {
-      ++counts_.restored_items;
-      return;
-    }
     ++counts_.restore_dropped;
     restore_.failed |= restore_.careful;
     bury(at);
