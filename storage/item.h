@@ -84,36 +84,21 @@ inline constexpr std::array<std::uint8_t, 4> kFlagsWidths{0, 1, 2, 4}, kExpiryWi
   return out;
 }
 
-/// The first of `widths` in which a signed `distance` fits; the last one fits any.
-[[nodiscard]] constexpr std::uint32_t width_code(const std::array<std::uint8_t, 4>& widths,
-                                                 std::int64_t distance) noexcept {
-  for (std::uint32_t code = 0; code < 3; ++code) {
-    const std::int64_t limit = widths[code] != 0 ? std::int64_t{1} << (widths[code] * 8 - 1) : 0;
-    if (distance >= -limit && distance < limit) return code;
-  }
-  return 3;
+/// Whether a signed `distance` needs more than `bits`.
+[[nodiscard]] constexpr std::uint32_t wider(std::uint64_t distance, std::uint32_t bits) noexcept {
+  return distance + (std::uint64_t{1} << (bits - 1)) >= std::uint64_t{1} << bits ? 1 : 0;
+}
+/// The first of their widths in which a signed distance fits; the last one fits any. Which one is chance, so no
+/// branches.
+[[nodiscard]] constexpr std::uint32_t expiry_code(std::int32_t distance) noexcept {
+  const auto wide = static_cast<std::uint64_t>(std::int64_t{distance});
+  return 1 + wider(wide, 16) + wider(wide, 24);
+}
+[[nodiscard]] constexpr std::uint32_t cas_code(std::uint64_t distance) noexcept {
+  return wider(distance, 16) + wider(distance, 24) + wider(distance, 32);
 }
 [[nodiscard]] constexpr std::uint32_t length_code(std::uint32_t length) noexcept {
-  return length < 1u << 8 ? 1 : length < 1u << 16 ? 2 : 3;
-}
-
-/// The low `width` bytes of `value`: 0, 1, 2, 3, 4 or 8 of them.
-inline void store_low(std::byte* at, std::uint64_t value, std::uint32_t width) noexcept {
-  switch (width) {
-    case 8:
-      return store_raw(at, value);
-    case 4:
-      return store_raw(at, static_cast<std::uint32_t>(value));
-    case 3:
-      store_raw(at + 2, static_cast<std::uint8_t>(value >> 16));
-      [[fallthrough]];
-    case 2:
-      return store_raw(at, static_cast<std::uint16_t>(value));
-    case 1:
-      return store_raw(at, static_cast<std::uint8_t>(value));
-    default:
-      return;
-  }
+  return 1 + (length >> 8 != 0 ? 1 : 0) + (length >> 16 != 0 ? 1 : 0);
 }
 
 }  // namespace detail
@@ -132,12 +117,11 @@ struct NewItem {
 
 /// The narrowest shape of an item in a segment of that base.
 [[nodiscard]] constexpr std::uint8_t shape_of(const NewItem& item, const SegmentBase& base) noexcept {
+  const std::uint32_t value = detail::length_code(item.value_bytes);
+  const std::uint32_t flags = item.flags != 0 ? detail::length_code(item.flags) : 0;
   const auto until = static_cast<std::int32_t>(item.expires_at - base.expires_at);
-  std::uint32_t expiry = item.expires_at != 0 ? detail::width_code(detail::kExpiryWidths, until) : 0;
-  const std::uint32_t cas = detail::width_code(detail::kCasWidths, static_cast<std::int64_t>(item.cas - base.cas));
-  return static_cast<std::uint8_t>(detail::length_code(item.value_bytes) |
-                                   (item.flags != 0 ? detail::length_code(item.flags) : 0) << 2 | expiry << 4 |
-                                   cas << 6);
+  const std::uint32_t expiry = item.expires_at != 0 ? detail::expiry_code(until) : 0;
+  return static_cast<std::uint8_t>(value | flags << 2 | expiry << 4 | detail::cas_code(item.cas - base.cas) << 6);
 }
 
 struct alignas(2) ItemHeader {
@@ -169,11 +153,15 @@ struct alignas(2) ItemHeader {
     const auto raw = static_cast<std::int64_t>(load_raw<std::uint64_t>(bytes() + is.cas_at));
     return base.cas + static_cast<std::uint64_t>(raw >> is.cas_shift);
   }
-  /// False: it does not fit the shape; nothing was changed.
+  /// False: it does not fit the shape; nothing was changed. Written as it is read: eight bytes that end where it does,
+  /// those before it as they were.
   [[nodiscard]] bool set_cas(const SegmentBase& base, std::uint64_t cas) noexcept {
     const ItemShape& is = widths();
-    if (detail::width_code(detail::kCasWidths, static_cast<std::int64_t>(cas - base.cas)) > shape >> 6u) return false;
-    detail::store_low(bytes() + is.header - is.cas, cas - base.cas, is.cas);
+    const std::uint64_t distance = cas - base.cas;
+    if (detail::cas_code(distance) > shape >> 6u) return false;
+    std::byte* const at = bytes() + is.cas_at;
+    const std::uint64_t before = load_raw<std::uint64_t>(at) & ~(~std::uint64_t{0} << is.cas_shift);
+    store_raw(at, before | distance << is.cas_shift);
     return true;
   }
 
@@ -213,26 +201,41 @@ static_assert(kItemShapes[0x01].header == kItemHeaderLeast && kItemShapes[0xff].
          item.item_bytes() <= room;
 }
 
+/// Copies `count` bytes. Inline: for keys, and other short runs. Writes nothing outside: the last step overlaps the one
+/// before it.
+inline void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) noexcept {
+  if (count >= 16) {
+    const auto copy = [&](std::size_t at) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+    };
+    for (std::size_t at = 0; at + 16 < count; at += 16) copy(at);
+    return copy(count - 16);
+  }
+  if (count >= 8) {
+    const auto first = load_raw<std::uint64_t>(from), last = load_raw<std::uint64_t>(from + count - 8);
+    store_raw(to, first);
+    return store_raw(to + count - 8, last);
+  }
+  for (std::size_t at = 0; at < count; ++at) to[at] = from[at];
+}
+
 /// Writes a dead item: header but for the CAS, key and padding; the value is the caller's. Needs room for
-/// item_bytes_most(). Gives its item_bytes().
+/// item_bytes_most(), all of which it may overwrite. Gives its item_bytes().
 inline std::uint32_t write_item(ItemHeader& item, const NewItem& from, const SegmentBase& base) noexcept {
-  item.state = kItemDead;
-  item.shape = shape_of(from, base);
-  item.check = 0;
-  item.key_length = static_cast<std::uint8_t>(from.key.size());
-  const ItemShape& is = item.widths();
-  const auto key_bytes = static_cast<std::uint32_t>(from.key.size());
-  const std::uint32_t bytes = padded(is.header + key_bytes + from.value_bytes);
-  std::memset(item.bytes() + bytes - kItemAlign, 0, kItemAlign);  // The padding; what comes next goes over it.
-  std::byte* at = item.bytes() + kItemHeaderFixed;
-  const std::uint32_t value_width = item.shape & 3;
-  detail::store_low(at, from.value_bytes, value_width);
-  at += value_width;
-  detail::store_low(at, from.flags, is.flags);
+  const std::uint8_t shape = shape_of(from, base);
+  const ItemShape& is = kItemShapes[shape];
+  const std::uint64_t key_bytes = from.key.size();
+  const auto bytes = padded(static_cast<std::uint32_t>(is.header + key_bytes + from.value_bytes));
+  // Each field in full width, front to back: what is too much of one goes under what is written next.
+  store_raw(item.bytes(), kItemDead | std::uint64_t{shape} << 8 | key_bytes << 32 |
+                              std::uint64_t{from.value_bytes} << 8 * kItemHeaderFixed);
+  std::byte* at = item.bytes() + kItemHeaderFixed + (shape & 3);
+  store_raw(at, from.flags);
   at += is.flags;
-  detail::store_low(at, from.expires_at - base.expires_at, is.expires);
-  at += is.expires + is.cas;
-  std::memcpy(at, from.key.data(), key_bytes);
+  store_raw(at, from.expires_at - base.expires_at);
+  std::memset(item.bytes() + bytes - kItemAlign, 0, kItemAlign);
+  copy_bytes(item.bytes() + is.header, from.key.data(), key_bytes);
   return bytes;
 }
 

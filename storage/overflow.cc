@@ -73,8 +73,8 @@ void OverflowPages::give_back(std::uint64_t link) noexcept {
   }
 }
 
-bool OverflowPages::take_page(std::uint64_t reserve, std::uint32_t& page) noexcept {
-  if (back_ == 0 || header(back_ - 1).out != 0 || free_ < 2 * std::uint64_t{buckets_} + reserve) return false;
+bool OverflowPages::take_last(std::uint32_t& page) noexcept {
+  if (back_ == 0 || header(back_ - 1).out != 0) return false;
   page = back_ - 1;
   unlink(page);
   free_ -= buckets_;

@@ -33,7 +33,9 @@ class OverflowPages {
   void give_back(std::uint64_t link) noexcept;
   /// A page none of whose buckets is out, if `reserve` buckets and a page's worth stay free without it: the caller's
   /// from here on. False: there is none.
-  [[nodiscard]] bool take_page(std::uint64_t reserve, std::uint32_t& page) noexcept;
+  [[nodiscard]] bool take_page(std::uint64_t reserve, std::uint32_t& page) noexcept {
+    return free_ >= 2 * std::uint64_t{buckets_} + reserve && take_last(page);
+  }
 
  private:
   struct alignas(kBucketBytes) PageHeader {
@@ -51,6 +53,7 @@ class OverflowPages {
     return *reinterpret_cast<PageHeader*>(bytes_of(page));
   }
   [[nodiscard]] bool full(const PageHeader& header) const noexcept { return header.out == buckets_; }
+  [[nodiscard]] bool take_last(std::uint32_t& page) noexcept;
   void link_front(std::uint32_t page) noexcept;
   void link_back(std::uint32_t page) noexcept;
   void unlink(std::uint32_t page) noexcept;

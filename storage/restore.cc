@@ -168,7 +168,7 @@ void Shard::enter_item(Location at, std::uint64_t hash) noexcept {
     return;
   }
   const auto same_key = [&](Location there) { return has_key(item_at(there), item.key()); };
-  const bool ready = index_.overflow_ready() || ready_index();
+  const bool ready = ready_index();
   const Location other = ready ? index_.find_or_insert(hash, at, same_key) : index_.find(hash, same_key);
   if (other == at) [[likely]] {
     ++counts_.restored_items;

@@ -431,7 +431,8 @@ class Shard {
   /// Three quarters of the room that eviction ahead of need keeps are used up.
   [[nodiscard]] bool late() const noexcept;
   /// Makes the next insert into the index possible. False: it would need a segment, and nothing can be evicted.
-  [[nodiscard]] bool ready_index() noexcept;
+  [[nodiscard]] bool ready_index() noexcept { return index_.overflow_ready() || ready_index_slowly(); }
+  [[nodiscard]] bool ready_index_slowly() noexcept;
   /// More than the smallest items need: they are larger than their index.
   [[nodiscard]] std::uint32_t index_segments_max() const noexcept { return pool_.segments() / 2; }
   [[nodiscard]] bool give_index_segment(Index::Use use) noexcept;

@@ -57,7 +57,7 @@ bool Shard::give_index_segment(Index::Use use) noexcept {
   return true;
 }
 
-bool Shard::ready_index() noexcept {
+bool Shard::ready_index_slowly() noexcept {
   if (index_.ready_overflow()) return true;
   return give_index_segment(Index::Use::kOverflow) && index_.ready_overflow();
 }
@@ -100,15 +100,21 @@ void Shard::seal_some(std::uint64_t& budget) noexcept {
     }
     const SegmentHeader& segment = pool_.header(seal_segment_);
     const std::byte* const data = pool_.data(seal_segment_);
-    while (seal_offset_ < segment.used_bytes && budget > 0) {
-      const auto& item = *reinterpret_cast<const ItemHeader*>(data + seal_offset_);
-      const std::uint32_t bytes = item.item_bytes();
-      seal_crc_ = body_crc_extend(seal_crc_, item);
-      work_.lines_touched += bytes / 64 + 1;
-      seal_offset_ += bytes;
-      budget -= std::min<std::uint64_t>(budget, bytes);
+    const std::uint32_t begin = seal_offset_, end = segment.used_bytes;
+    // In registers: the sums of a job are written once a call.
+    std::uint32_t offset = begin, crc = seal_crc_;
+    PrefetchAhead ahead(data + offset);
+    while (offset < end && offset - begin < budget) {
+      ahead.reach(data + offset);
+      const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
+      crc = body_crc_extend(crc, item);
+      offset += item.item_bytes();
     }
-    if (seal_offset_ < segment.used_bytes) return;
+    seal_offset_ = offset;
+    seal_crc_ = crc;
+    work_.lines_touched += lines_of(offset - begin);
+    budget -= std::min<std::uint64_t>(budget, offset - begin);
+    if (offset < end) return;
     seal(seal_segment_);
     seal_segment_ = kNoSegment;
   }
