@@ -1,6 +1,7 @@
 /// Writing the headers every frame of ours begins with. Inside nicpipe only.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,6 +14,9 @@
 #include "storage/base/must.h"
 
 namespace gannet::nicpipe {
+
+/// Of a frame's first eight bytes as load_raw gives them, those of the MAC; all ones: broadcast.
+inline constexpr std::uint64_t kMacMask = 0xffff'ffff'ffff;
 
 /// Where a frame goes on the wire.
 struct Link {
@@ -38,23 +42,45 @@ inline void write_link(std::byte* frame, const Link& link, std::uint16_t type) n
   }
 }
 
-/// Writes 20 bytes: no options, identification 0, don't fragment, TTL 64. `with_checksum` false leaves the field 0 for
-/// the device. The checksum is summed from the values: reading back fields just stored in smaller pieces would stall on
-/// every packet.
-inline void write_ipv4(std::byte* ip, Ipv4 source, Ipv4 destination, std::uint8_t protocol, std::uint8_t tos,
-                       std::uint16_t total_bytes, bool with_checksum) noexcept {
-  const std::uint64_t first = std::uint64_t{wire::ipv4::kVersion4Ihl5} << 56 | std::uint64_t{tos} << 48 |
-                              std::uint64_t{total_bytes} << 32 | wire::ipv4::kDontFragment;
-  const std::uint32_t second = std::uint32_t{wire::ipv4::kTtlSent} << 24 | std::uint32_t{protocol} << 16;
+/// Source and destination change places; type and VLAN tag stay. Reads and writes 14 bytes.
+inline void turn_link(std::byte* frame) noexcept {
+  const auto first = load_raw<std::uint64_t>(frame), second = load_raw<std::uint64_t>(frame + wire::ethernet::kSource);
+  store_raw(frame, second);
+  store_raw(frame + wire::ethernet::kSource, (first & kMacMask) | (second & ~kMacMask));
+}
+
+/// Writes the 20 bytes of a header whose addresses, as they lie in the frame, are `addresses`, the source in the lower
+/// half: no options, identification 0, don't fragment, TTL 64. `with_checksum` false leaves the field 0 for the device.
+/// The checksum is summed from the values: reading back fields just stored in smaller pieces would stall on every
+/// packet.
+inline void write_ipv4_raw(std::byte* ip, std::uint64_t addresses, std::uint8_t protocol, std::uint8_t tos,
+                           std::uint16_t total_bytes, bool with_checksum) noexcept {
+  const std::uint64_t first = byte_swap(std::uint64_t{wire::ipv4::kVersion4Ihl5} << 56 | std::uint64_t{tos} << 48 |
+                                        std::uint64_t{total_bytes} << 32 | wire::ipv4::kDontFragment);
+  const std::uint32_t second = byte_swap(std::uint32_t{wire::ipv4::kTtlSent} << 24 | std::uint32_t{protocol} << 16);
   std::uint32_t checksum = 0;
   if (with_checksum) {
-    const Sum sum = (first >> 32) + (first & 0xffff'ffff) + second + source.value + destination.value;
-    checksum = checksum_of(sum);  // All words in host order, so the result is too.
+    const Sum sum = (first >> 32) + (first & 0xffff'ffff) + second + (addresses >> 32) + (addresses & 0xffff'ffff);
+    checksum = checksum_of(sum);
   }
-  store_be(ip, first);
-  store_be(ip + wire::ipv4::kTtl, second | checksum);
-  store_be(ip + wire::ipv4::kSource, source.value);
-  store_be(ip + wire::ipv4::kDestination, destination.value);
+  store_raw(ip, first);
+  store_raw(ip + wire::ipv4::kTtl, second | checksum << 16);
+  store_raw(ip + wire::ipv4::kSource, addresses);
+}
+
+/// The same for addresses by value.
+inline void write_ipv4(std::byte* ip, Ipv4 source, Ipv4 destination, std::uint8_t protocol, std::uint8_t tos,
+                       std::uint16_t total_bytes, bool with_checksum) noexcept {
+  const std::uint64_t addresses = byte_swap(std::uint64_t{source.value} << 32 | destination.value);
+  write_ipv4_raw(ip, addresses, protocol, tos, total_bytes, with_checksum);
+}
+
+/// A received header of 20 bytes becomes that of the answer. Gives the addresses as they lie there now.
+inline std::uint64_t turn_ipv4(std::byte* ip, std::uint8_t protocol, std::uint8_t tos, std::uint16_t total_bytes,
+                               bool with_checksum) noexcept {
+  const std::uint64_t addresses = std::rotl(load_raw<std::uint64_t>(ip + wire::ipv4::kSource), 32);
+  write_ipv4_raw(ip, addresses, protocol, tos, total_bytes, with_checksum);
+  return addresses;
 }
 
 /// Writes 40 bytes: traffic class and flow label 0.

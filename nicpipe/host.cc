@@ -254,6 +254,11 @@ void Host::write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_
   nicpipe::write_udp(packet, flow, payload_bytes, config_.capabilities);
 }
 
+void Host::turn_udp(Packet& packet, std::uint16_t payload_bytes) const noexcept {
+  MUST_LE(packet.l3_bytes + wire::udp::kHeaderBytes + payload_bytes + packet.tail_bytes, std::size_t{config_.mtu});
+  nicpipe::turn_udp(packet, payload_bytes, config_.capabilities);
+}
+
 Verdict Host::receive_arp(Packet& packet, Now now, Drop& why) noexcept {
   if (packet.bytes < packet.l2_bytes + wire::arp::kBytes) return drop(Drop::kRunt, why);
   std::byte* arp = packet.data + packet.l2_bytes;

@@ -113,6 +113,8 @@ class Host {
 
   /// Headers for an answer on this port; see udp.h. MUST: the datagram fits the MTU.
   void write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes) const noexcept;
+  /// The same for an answer that lies over its request.
+  void turn_udp(Packet& packet, std::uint16_t payload_bytes) const noexcept;
 
   /// Sources of either family that get UDP and TCP answered, from now on. Empty: our own subnets and link-local
   /// addresses, as at the start. At most kAllowedPrefixesMax.

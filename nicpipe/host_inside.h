@@ -9,7 +9,6 @@
 
 namespace gannet::nicpipe {
 
-inline constexpr std::uint64_t kMacMask = 0xffff'ffff'ffff;  ///< Of a frame's first eight bytes; all ones: broadcast.
 inline constexpr std::uint16_t kPrivilegedPorts = 1024;
 
 /// A constant as load_raw gives it.

@@ -70,9 +70,14 @@ inline constexpr std::size_t kUdpHeadersBytesMax =
   return flow;
 }
 
+/// Bytes in front of the payload of such a frame.
+[[nodiscard]] inline std::size_t udp_headers_bytes(const Packet& packet) noexcept {
+  return std::size_t{packet.l2_bytes} + packet.l3_bytes + wire::udp::kHeaderBytes;
+}
+
 /// The payload of such a frame. Lives as long as the packet.
 [[nodiscard]] inline MutableBytes udp_payload(Packet& packet) noexcept {
-  const std::size_t headers = std::size_t{packet.l2_bytes} + packet.l3_bytes + wire::udp::kHeaderBytes;
+  const std::size_t headers = udp_headers_bytes(packet);
   return {packet.data + headers, packet.bytes - headers};
 }
 
@@ -84,5 +89,9 @@ inline constexpr std::size_t kUdpHeadersBytesMax =
 /// identification is 0 (RFC 6864: such datagrams are atomic), TTL or hop limit 64; over IPv6 traffic class and flow
 /// label are 0.
 void write_udp(Packet& packet, const UdpFlow& flow, std::uint16_t payload_bytes, const Capabilities& device) noexcept;
+
+/// The same for an answer that lies over its request: the headers at `packet.data` are as Host::receive left them, and
+/// are turned around where they are. Writes what write_udp(packet, udp_flow(packet), ...) would.
+void turn_udp(Packet& packet, std::uint16_t payload_bytes, const Capabilities& device) noexcept;
 
 }  // namespace gannet::nicpipe

@@ -6,10 +6,13 @@
 
 #include "dataplane/core/memcache/binary.h"
 #include "storage/base/bytes.h"
+#include "storage/store.h"
 
 namespace gannet::dataplane {
 
-struct Answer {
+/// The item that is told of, if one is, lies in the base, where the store's find() puts it: of a constant text or a
+/// number it is `value` alone, in a segment until the store changes, unless pinned.
+struct Answer : storage::ItemView {
   memcache::Status status = memcache::Status::kOk;
   bool speaks = true;          ///< false: a quiet request whose outcome is told by silence.
   bool has_flags = false;      ///< 4 bytes of extras: `flags`.
@@ -17,11 +20,7 @@ struct Answer {
   std::uint8_t opcode = 0;     ///< Of the request.
   std::uint8_t key_bytes = 0;  ///< Of an echoed key.
   std::uint32_t opaque = 0;
-  std::uint32_t flags = 0;
-  std::uint32_t segment = 0;
-  std::uint64_t cas = 0;
   const std::byte* key = nullptr;  ///< The echoed key: in the request, which the answer may be about to overwrite.
-  Bytes value;                     ///< In a segment: valid until the store changes, unless pinned.
   std::array<std::byte, 8> number{};
 
   [[nodiscard]] std::uint32_t extras_bytes() const noexcept { return has_flags ? 4 : 0; }

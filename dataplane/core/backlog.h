@@ -17,10 +17,15 @@ class Backlog {
 
   [[nodiscard]] std::uint32_t size() const noexcept { return tail_ - head_; }
   [[nodiscard]] std::uint32_t room() const noexcept { return kBacklogPackets - size(); }
-  /// Needs room().
-  void push(const nicpipe::Packet& packet) noexcept {
+  /// Needs room(). A frame is judged where it is put, not copied once its fields are filled in: see Outbox::send.
+  nicpipe::Packet& push(const nicpipe::Packet& packet) noexcept {
     MUST_LT(size(), kBacklogPackets);
-    packets_[tail_++ % kBacklogPackets] = packet;
+    return packets_[tail_++ % kBacklogPackets] = packet;
+  }
+  /// The packet pushed last does not stay. It is there to be read until the next push.
+  void take_back() noexcept {
+    MUST_GT(size(), 0u);
+    --tail_;
   }
   /// The `nth` oldest; nth < size().
   [[nodiscard]] nicpipe::Packet& at(std::uint32_t nth) noexcept { return packets_[(head_ + nth) % kBacklogPackets]; }

@@ -95,7 +95,7 @@ class Executor {
     const memcache::OpcodeRule& rule = request.rule();
     switch (rule.action) {
       case kGet:
-        return get(request, rule, probe, answer);
+        return get(request, probe, answer);
       case kTouch:
       case kGetAndTouch:
         return touch(request, rule, probe, answer);
@@ -128,6 +128,18 @@ class Executor {
       case kSaslStep:
         return refuse(answer, memcache::Status::kUnknownCommand);
     }
+  }
+
+  /// run() for a request whose action is kGet.
+  void get(const memcache::RequestView& request, storage::Probe probe, Answer& answer) noexcept {
+    const memcache::OpcodeRule& rule = request.rule();
+    abi::bump(counters_.cmd_get);
+    if (shard_.find(probe, request.key_span(), now_, answer) == storage::FindStatus::kHit) {
+      abi::bump(counters_.get_hits);
+      return show(request, rule, answer);
+    }
+    abi::bump(counters_.get_misses);
+    miss(request, rule, answer);
   }
 
   /// For a storing request whose value is still on its way: judges it and makes room for the value, `room.value`.
@@ -167,18 +179,13 @@ class Executor {
     detail::count_refusal(counters_, status);
   }
 
-  /// A found item, or 0x03 when the operator forbids values of that size.
-  void show(const storage::ItemView& item, const memcache::RequestView& request, const memcache::OpcodeRule& rule,
-            Answer& answer) noexcept {
-    if (rules_.value_bytes_max != 0 && item.value.size() > rules_.value_bytes_max) [[unlikely]] {
+  /// The item found, or 0x03 when the operator forbids values of that size.
+  void show(const memcache::RequestView& request, const memcache::OpcodeRule& rule, Answer& answer) noexcept {
+    if (rules_.value_bytes_max != 0 && answer.value.size() > rules_.value_bytes_max) [[unlikely]] {
       abi::bump(counters_.answers_refused_large);
       return refuse(answer, memcache::Status::kTooLarge);
     }
     answer.has_flags = true;
-    answer.flags = item.flags;
-    answer.cas = item.cas;
-    answer.value = item.value;
-    answer.segment = item.segment;
     answer.in_segment = true;
     if (rule.echo_key) {
       answer.key = request.key;
@@ -198,34 +205,20 @@ class Executor {
     }
   }
 
-  void get(const memcache::RequestView& request, const memcache::OpcodeRule& rule, storage::Probe probe,
-           Answer& answer) noexcept {
-    abi::bump(counters_.cmd_get);
-    storage::ItemView item;
-    if (shard_.find(probe, request.key_span(), now_, item) == storage::FindStatus::kHit) {
-      abi::bump(counters_.get_hits);
-      return show(item, request, rule, answer);
-    }
-    abi::bump(counters_.get_misses);
-    miss(request, rule, answer);
-  }
-
   void touch(const memcache::RequestView& request, const memcache::OpcodeRule& rule, storage::Probe probe,
              Answer& answer) noexcept {
     abi::bump(counters_.cmd_touch);
     const UnixSeconds expires_at = memcache::expiry_second(load_be<std::uint32_t>(request.extras), now_);
-    storage::ItemView item;
-    const storage::StoreStatus status = shard_.touch(probe, request.key_span(), expires_at, now_, item);
+    const storage::StoreStatus status = shard_.touch(probe, request.key_span(), expires_at, now_, answer);
     if (status == storage::StoreStatus::kNotFound) {
       abi::bump(counters_.touch_misses);
       return miss(request, rule, answer);
     }
     if (status != storage::StoreStatus::kStored) return refuse(answer, detail::status_of(status));
     abi::bump(counters_.touch_hits);
-    if (rule.action == memcache::Action::kGetAndTouch) return show(item, request, rule, answer);
+    if (rule.action == memcache::Action::kGetAndTouch) return show(request, rule, answer);
     answer.has_flags = true;
-    answer.flags = item.flags;
-    answer.cas = item.cas;
+    answer.value = {};
   }
 
   [[nodiscard]] storage::SetRequest set_request(const memcache::RequestView& request) const noexcept {

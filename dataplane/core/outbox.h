@@ -30,11 +30,13 @@ class Outbox {
     }
     return room;
   }
-  /// Needs send_room. The packet is the device's once the program took it.
-  void send(const nicpipe::Packet& packet) noexcept {
+  /// Needs send_room. The packet is the device's once the program took it; until the end of the turn it can be finished
+  /// where it is now. (Finished before, it would be copied while its fields are still on their way to the cache: a load
+  /// wider than the stores before it waits for them.)
+  nicpipe::Packet& send(const nicpipe::Packet& packet) noexcept {
     SendQueue& queue = send_[packet.port];
     MUST_LT(queue.count, kSendPackets);
-    queue.packets[queue.count++] = packet;
+    return queue.packets[queue.count++] = packet;
   }
   [[nodiscard]] std::span<nicpipe::Packet> to_send(std::uint32_t port) noexcept {
     return {send_[port].packets.get(), send_[port].count};

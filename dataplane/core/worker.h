@@ -108,8 +108,8 @@ class BasicWorker {
   // worker_turn.h: taking frames in.
   void adopt_config() noexcept;
   void receive(std::span<Packet> rx, Now now) noexcept;
-  void admit(Packet& packet, Now now) noexcept;
-  void admit_datagram(Packet& packet) noexcept;
+  void admit(const Packet& frame, Now now) noexcept;
+  [[nodiscard]] bool admit_datagram(Packet& packet) noexcept;
   std::uint32_t take_over(Now now) noexcept;
   void travel(Packet& packet, std::uint32_t target) noexcept;
   void push_travellers(std::uint32_t target) noexcept;
@@ -161,7 +161,7 @@ class BasicWorker {
   void reply_single(Job& job, const Answer& answer, const Port& port) noexcept;
   void reply_long(Job& job, Answer& answer, const Port& port) noexcept;
   void reply_stat(Job& job, Answer& answer, Now now) noexcept;
-  [[nodiscard]] bool take_packet(const Job& job, Packet& packet) noexcept;
+  [[nodiscard]] bool take_spare_for(const Packet& request, Packet& packet) noexcept;
   [[nodiscard]] bool point_at(Packet& packet, Bytes value, std::uint32_t segment, const Port& port) noexcept;
   void begin_transfer(Transfer& transfer, Job& job, std::uint64_t message_bytes, const Port& port) noexcept;
   void finish_packet(const Job& job) noexcept;

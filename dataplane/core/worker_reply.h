@@ -36,19 +36,24 @@ void BasicWorker<S>::finish_packet(const Job& job) noexcept {
   if (job.last) out_.free(*job.packet);
 }
 
-/// The packet an answer to `job` is written into; false, counted, when there is none.
+/// A spare packet that begins with the headers of `request`, to be turned around; false, counted, when there is none.
 template <class S>
-bool BasicWorker<S>::take_packet(const Job& job, Packet& packet) noexcept {
-  if (job.last) [[likely]] {
-    packet = *job.packet;
-    return true;
-  }
+bool BasicWorker<S>::take_spare_for(const Packet& request, Packet& packet) noexcept {
   if (out_.spares() == 0) {
     abi::bump(counters_.drop_no_buffer);
     return false;
   }
   packet = out_.take_spare();
-  packet.port = job.packet->port;
+  packet.port = request.port;
+  const std::size_t headers = nicpipe::udp_headers_bytes(request);
+  if (headers > std::size_t{packet.bytes} + packet.tailroom) {  // A pool of buffers smaller than that.
+    abi::bump(counters_.drop_no_buffer);
+    out_.free(packet);
+    return false;
+  }
+  std::memcpy(packet.data, request.data, headers);
+  packet.l2_bytes = request.l2_bytes;
+  packet.l3_bytes = request.l3_bytes;
   return true;
 }
 
@@ -64,16 +69,18 @@ bool BasicWorker<S>::point_at(Packet& packet, Bytes value, std::uint32_t segment
 
 template <class S>
 void BasicWorker<S>::reply_single(Job& job, const Answer& answer, const Port& port) noexcept {
-  const nicpipe::UdpFlow flow = nicpipe::udp_flow(*job.packet);
-  const auto id = load_raw<std::uint16_t>(nicpipe::udp_payload(*job.packet).data());
-  Packet packet;
-  if (!take_packet(job, packet)) return;
-  const std::size_t headers = nicpipe::udp_headers_bytes(flow);
+  const Packet& request = *job.packet;
+  const std::size_t headers = nicpipe::udp_headers_bytes(request);
+  const auto id = load_raw<std::uint16_t>(request.data + headers);
+  Packet spare;
+  if (!job.last && !take_spare_for(request, spare)) return;
+  const Packet& buffer = job.last ? request : spare;
   const std::size_t head = kUdpFrameBytes + answer.head_bytes();
-  if (headers + head + answer.value.size() > std::size_t{packet.bytes} + packet.tailroom) [[unlikely]] {
+  if (headers + head + answer.value.size() > std::size_t{buffer.bytes} + buffer.tailroom) [[unlikely]] {
     abi::bump(counters_.drop_no_buffer);  // A pool of buffers smaller than a datagram.
-    return out_.free(packet);
+    return out_.free(buffer);
   }
+  Packet& packet = out_.send(buffer);
   std::byte* const at = packet.data + headers;
   write_head(at + kUdpFrameBytes, answer);
   write_udp_frame(at, id, 0, 1);
@@ -84,9 +91,8 @@ void BasicWorker<S>::reply_single(Job& job, const Answer& answer, const Port& po
     copy_value(at + head, answer.value.data(), answer.value.size());
     payload += answer.value.size();
   }
-  port.host.write_udp(packet, flow, static_cast<std::uint16_t>(payload));
+  port.host.turn_udp(packet, static_cast<std::uint16_t>(payload));
   abi::bump(counters_.answer_datagrams);
-  out_.send(packet);
 }
 
 /// Only values from a segment are this long, ours or another worker's that keeps it for our errand. No slot or no pin:

@@ -162,8 +162,6 @@ void BasicWorker<S>::receive(std::span<Packet> rx, Now now) noexcept {
   }
   for (Packet& packet : rx) {
     bytes += packet.bytes;
-    packet.mark = 0;
-    packet.cursor = 0;
     MUST_LT(packet.port, ports_.size());
     if (dispatches_ && ports_[packet.port].dispatch != nullptr) {
       if (const std::uint32_t target = ports_[packet.port].dispatch->worker_of(packet); target != index_) {
@@ -178,27 +176,34 @@ void BasicWorker<S>::receive(std::span<Packet> rx, Now now) noexcept {
   abi::bump(counters_.rx_bytes, bytes);
 }
 
-/// One received frame: answered by the host, dropped, or a datagram for the backlog.
+/// One received frame: answered by the host, dropped, or a datagram that stays in the backlog.
 template <class S>
-void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
+void BasicWorker<S>::admit(const Packet& frame, Now now) noexcept {
   using nicpipe::Verdict;
   nicpipe::Drop why{};
+  Packet& packet = backlog_.push(frame);
+  packet.mark = 0;
   const Verdict verdict = ports_[packet.port].host.receive(packet, now, why);
-  if (verdict == Verdict::kUdp) [[likely]]
-    return admit_datagram(packet);
+  if (verdict == Verdict::kUdp && admit_datagram(packet)) [[likely]]
+    return;
+  backlog_.take_back();
   switch (verdict) {
     case Verdict::kArpReply:
       abi::bump(counters_.arp_replies);
-      return out_.send(packet);
+      out_.send(packet);
+      return;
     case Verdict::kNdpReply:
       abi::bump(counters_.ndp_replies);
-      return out_.send(packet);
+      out_.send(packet);
+      return;
     case Verdict::kEchoReply:
       abi::bump(counters_.icmp_echoes);
-      return out_.send(packet);
+      out_.send(packet);
+      return;
     case Verdict::kUnreachable:
       abi::bump(counters_.icmp_unreachables);
-      return out_.send(packet);
+      out_.send(packet);
+      return;
     case Verdict::kDrop:
       abi::bump(drop_counter(counters_, why));
       break;
@@ -217,24 +222,25 @@ void BasicWorker<S>::admit(Packet& packet, Now now) noexcept {
   out_.free(packet);
 }
 
+/// True: it stays. False, counted: it is to be freed.
 template <class S>
-void BasicWorker<S>::admit_datagram(Packet& packet) noexcept {
+bool BasicWorker<S>::admit_datagram(Packet& packet) noexcept {
   if (authenticates_) [[unlikely]] {  // A datagram cannot say a password: as memcached, SASL leaves UDP off.
     abi::bump(counters_.drop_auth);
-    return out_.free(packet);
+    return false;
   }
+  packet.cursor = kUdpFrameBytes;
   switch (judge_udp_frame(nicpipe::udp_payload(packet), memcache::kHeaderBytes)) {
     case FrameStatus::kOk:
-      packet.cursor = kUdpFrameBytes;
-      return backlog_.push(packet);
+      return true;
     case FrameStatus::kTooShort:
       abi::bump(counters_.drop_frame_header);
-      break;
+      return false;
     case FrameStatus::kMultiDatagram:
       abi::bump(counters_.drop_multi_datagram);
-      break;
+      return false;
   }
-  out_.free(packet);
+  return false;
 }
 
 /// Packets from the other workers, a burst from each, as far as there is room. The first to be asked changes, so that
@@ -252,7 +258,6 @@ std::uint32_t BasicWorker<S>::take_over(Now now) noexcept {
     for (std::uint32_t i = 0; i < count; ++i) prefetch_line(taken[i].data + 32);
     for (std::uint32_t i = 0; i < count; ++i) {
       if (taken[i].mark == kMarkRawFrame) {
-        taken[i].mark = 0;
         admit(taken[i], now);
       } else {
         abi::bump(counters_.taken_over);

@@ -1,4 +1,6 @@
-// write_udp: answers over requests, in every shape.
+// write_udp, turn_udp: answers over requests, in every shape.
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <memory>
 #include <random>
@@ -97,6 +99,59 @@ TEST_CASE("a request with options and a tag is answered over itself", "[nicpipe]
   REQUIRE(describe(endpoint.take_sent().at(0)) ==
           describe(udp(kUsPort, kPeerPort).payload("and a longer answer").vlan(9).frame()));
   REQUIRE(pool.buffers_out() == 0);
+}
+
+TEST_CASE("headers turned around are those that would be written anew", "[nicpipe][udp]") {
+  std::mt19937 random(2);
+  MemoryPool pool({.buffers = 2});
+  MemoryEndpoint endpoint(pool, {});
+  const Frame payload = noise(1200, random);
+  for (const bool six : {false, true}) {
+    for (const bool tagged : {false, true}) {
+      for (unsigned device = 0; device < 4; ++device) {
+        for (const std::size_t head : {0u, 1u, 57u, 1000u}) {
+          for (const std::size_t tail_bytes : {0u, 1u, 200u}) {
+            INFO("IPv6 " << six << " tagged " << tagged << " device " << device << " head " << head << " tail "
+                         << tail_bytes);
+            Capabilities capabilities;
+            capabilities.tx_ip_checksum = (device & 1) != 0;
+            capabilities.tx_udp_checksum = (device & 2) != 0;
+            UdpFlow flow = flow_to_peer();
+            if (six) {
+              flow.peer = nicpipe::IpAddress{0xfd77'0000'0000'0000, 0x1234'5678'9abc'def1};
+              flow.own = nicpipe::IpAddress{0xfd77'0000'0000'0000, 2};
+            }
+            flow.has_vlan = tagged;
+            flow.vlan_tci = tagged ? 0xa00f : 0;
+            UdpFlow to_us = flow;
+            std::swap(to_us.peer, to_us.own);
+            std::swap(to_us.peer_port, to_us.own_port);
+            std::swap(to_us.peer_mac, to_us.own_mac);
+            std::array<Packet, 2> answers;
+            REQUIRE(endpoint.alloc(answers) == 2);
+            for (Packet& answer : answers) {
+              std::copy_n(payload.begin(), head, answer.data + udp_headers_bytes(flow));
+              nicpipe::write_udp(answer, to_us, 300, {});  // The request, where its answer's head already lies.
+              REQUIRE(nicpipe::udp_flow(answer) == flow);
+              if (tail_bytes != 0) {
+                answer.tail = payload.data() + head;
+                answer.tail_bytes = static_cast<std::uint32_t>(tail_bytes);
+              }
+            }
+            write_udp(answers[0], flow, static_cast<std::uint16_t>(head), capabilities);
+            turn_udp(answers[1], static_cast<std::uint16_t>(head), capabilities);
+            REQUIRE(std::equal(answers[0].data, answers[0].data + answers[0].bytes, answers[1].data));
+            REQUIRE(answers[1].bytes == answers[0].bytes);
+            REQUIRE(answers[1].tailroom == answers[0].tailroom);
+            REQUIRE(answers[1].flags == answers[0].flags);
+            REQUIRE(answers[1].l2_bytes == answers[0].l2_bytes);
+            REQUIRE(answers[1].l3_bytes == answers[0].l3_bytes);
+            endpoint.free(answers);
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("a checksum that comes out as zero is sent as ffff", "[nicpipe][udp]") {

@@ -41,6 +41,9 @@ function(gannet_room name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   if(ARG_SOURCES)
     add_library(gannet_${name} STATIC ${ARG_SOURCES})
+    # It ends up in programs. Code fit for shared libraries, CMake's choice for static ones, is not inlined within its own file, looks
+    # constants up in a table and calls a function to find out which thread it is.
+    target_compile_options(gannet_${name} PRIVATE -fPIE)
     set(scope PUBLIC)
   else()
     add_library(gannet_${name} INTERFACE)
