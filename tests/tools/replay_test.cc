@@ -124,6 +124,7 @@ class Server final : public load::Link {
     store_be(head + 8, static_cast<std::uint32_t>(body.size()));
     std::memcpy(head + 12, in + 12, 4);
     std::memcpy(head + load::kHeaderBytes, body.data(), body.size());
+    if (frame_ != 0 && out.size() > datagram_max) return divide(out);
     answers_.push_back(std::move(out));
   }
   std::uint32_t flush() override { return 0; }
@@ -138,9 +139,25 @@ class Server final : public load::Link {
 
   std::map<std::string, std::string> items;
   std::uint64_t asked = 0, drop_every = 0;
+  std::size_t datagram_max = 4096;
   std::uint32_t lifetime_s = 0;
 
  private:
+  /// The last datagram first, and each twice.
+  void divide(const std::vector<std::byte>& answer) {
+    const std::size_t room = datagram_max - load::kFrameBytes, bytes = answer.size() - load::kFrameBytes;
+    const std::size_t count = (bytes + room - 1) / room;
+    for (std::size_t i = count; i-- > 0;) {
+      const std::size_t from = load::kFrameBytes + i * room, part = std::min(room, answer.size() - from);
+      std::vector<std::byte> out(load::kFrameBytes + part);
+      std::memcpy(out.data(), answer.data(), load::kFrameBytes);
+      store_be(out.data() + 2, static_cast<std::uint16_t>(i));
+      store_be(out.data() + 4, static_cast<std::uint16_t>(count));
+      std::memcpy(out.data() + load::kFrameBytes, answer.data() + from, part);
+      answers_.insert(answers_.end(), 2, out);
+    }
+  }
+
   const std::uint32_t frame_;
   std::vector<std::byte> message_;
   std::vector<std::vector<std::byte>> answers_, given_;
@@ -174,6 +191,24 @@ TEST_CASE("over the wire the same gets miss as in a shard, by the trace's own ti
   CHECK(outcome.refused == (datagrams ? 1 : 0));
   CHECK(server.lifetime_s == 5);
   CHECK(server.items.size() == (datagrams ? 3 : 4));
+}
+
+TEST_CASE("answers of several datagrams are put together, whatever order they come in", "[replay][wire]") {
+  TraceFile file;
+  for (std::uint32_t i = 0; i < 60; ++i) file.add(0, i % 6, Operation::kGet, 5, 300 + i % 6 * 500);
+  Trace trace;
+  std::string why;
+  REQUIRE(file.open(trace, why));
+  Server server(true);
+  server.datagram_max = GENERATE(128, 500, 1400);
+  INFO("datagrams of " << server.datagram_max);
+  const WireRun run{.datagrams = true, .message_max = 4096, .batch = 6, .timeout_ms = 1};
+  const Outcome outcome = replay_over(server, 11211, trace, run, {});
+  REQUIRE(outcome.error == "");
+  CHECK(outcome.misses == 6);
+  CHECK(outcome.wrong == 0);
+  CHECK(outcome.lost == 0);
+  CHECK(outcome.refused == 0);
 }
 
 TEST_CASE("over the wire a wrong value is counted, a lost datagram too, and a silent server is an error",

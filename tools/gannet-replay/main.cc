@@ -42,7 +42,7 @@ struct Options {
   std::string to;  ///< HOST:PORT; empty: into a shard of our own.
   bool udp = false;
   /// MTU: memcached divides answers of more than 1400 bytes, and no longer SET leads to no longer answer.
-  std::uint32_t batch = 32, mtu = 1428;
+  std::uint32_t batch = 32, mtu = 1500;
   double speed = 0;
 };
 
@@ -342,9 +342,7 @@ int main(int argc, char** argv) {
   app.add_option("--svg", options.svg, "write miss ratio against memory to this file");
   auto* const to = app.add_option("--to", options.to, "HOST:PORT of a server (an appliance, a memcached) to replay to");
   app.add_flag("--udp", options.udp, "over UDP; without it, over TCP")->needs(to);
-  app.add_option(
-         "--mtu", options.mtu,
-         "UDP: IP bytes of a datagram; a longer SET is refused (1428: memcached divides answers that are longer)")
+  app.add_option("--mtu", options.mtu, "UDP: IP bytes of a datagram; a SET that does not fit one is refused")
       ->needs(to)
       ->check(CLI::Range(576, 9000));
   app.add_option("--batch", options.batch, "requests in flight")

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -50,6 +51,7 @@ class Client {
 
   void begin() {
     state_.assign(batch_->size(), State::kNothing);
+    parts_.clear();
     waiting_ = 0;
     ++round_;
   }
@@ -148,8 +150,10 @@ class Client {
 
   void take(Bytes message) {
     if (run_.datagrams) {
-      if (message.size() < load::kFrameBytes || load::read_frame(message.data()).datagrams != 1) return;
+      if (message.size() < load::kFrameBytes) return;
+      const load::Frame frame = load::read_frame(message.data());
       message = message.subspan(load::kFrameBytes);
+      if (frame.datagrams != 1 && !join(frame, message)) return;
     }
     load::Answer answer;
     if (!load::read_answer(message, answer)) {
@@ -174,6 +178,19 @@ class Client {
     served_until_[request.id] = request.second + request.lifetime_s;
   }
 
+  /// An answer of several datagrams, in whatever order. True: `message` was the last one, and is the whole answer now.
+  bool join(const load::Frame& frame, Bytes& message) {
+    std::map<std::uint16_t, std::vector<std::byte>>& parts = parts_[frame.request_id];
+    if (frame.sequence >= frame.datagrams) return false;
+    parts[frame.sequence].assign(message.begin(), message.end());
+    if (parts.size() != frame.datagrams) return false;
+    whole_.clear();
+    for (const auto& [sequence, part] : parts) whole_.insert(whole_.end(), part.begin(), part.end());
+    parts_.erase(frame.request_id);
+    message = whole_;
+    return true;
+  }
+
   void take_get(std::uint32_t at, const Request& request, const load::Answer& answer) {
     if (answer.status != load::kStatusOk) return note_miss(at);
     const auto known = served_until_.find(request.id);
@@ -196,6 +213,9 @@ class Client {
   const std::vector<Request>* batch_ = nullptr;
   std::vector<State> state_;
   std::vector<std::uint32_t> missed_;
+  /// Of answers that have not come whole, by the number in the frame: their datagrams by sequence.
+  std::unordered_map<std::uint16_t, std::map<std::uint16_t, std::vector<std::byte>>> parts_;
+  std::vector<std::byte> whole_;
   std::array<load::Inbound, load::kInboundMax> inbound_;
   std::unordered_map<std::uint64_t, std::uint32_t> served_until_;  ///< First second of the trace in which it is gone.
   std::uint32_t waiting_ = 0, round_ = 0, silent_ = 0;
