@@ -1,5 +1,5 @@
 /// How long may one call take? Times every call, eviction and the index's growth included: SETs and ticks with memory
-/// full, evicting by merge; SETs and ticks while the index grows from nothing; GETs. Prints p50 to p99.99 and the
+/// full, evicting as a shard does by default; SETs and ticks while the index grows from nothing; GETs. Prints p50 to p99.99 and the
 /// longest, and what one call copied and touched at most. Time in which the kernel ran somebody else is taken off.
 /// Arguments: MiB of memory (default 1024), thousands of items that the index grows to (default 4000). 100 million
 /// items of 45 B need 9 GiB of memory.
@@ -61,7 +61,7 @@ void full(std::uint64_t mib) {
   WorkTimer sets(items.shard()), ticks(items.shard());
   for (std::uint64_t done = 0; done < 2 * items.count(); done += 64 * kBurst)
     items.run_mix(numbers, 64 * kBurst, kBurst, 0, sets, ticks);
-  sets.print("SET, memory full, merging");
+  sets.print("SET, memory full, evicting");
   ticks.print("tick of 64 KiB between them");
   WorkTimer bare(items.shard());
   // The store alone: no tick looks ahead, every byte that eviction moves is moved by a SET.
