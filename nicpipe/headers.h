@@ -75,6 +75,8 @@ inline constexpr std::size_t kMtuMin = 1280;  ///< Every link carries this much 
 inline constexpr std::uint8_t kHopLimitSent = 64;
 inline constexpr std::uint8_t kHopByHop = 0, kProtocolTcp = 6, kProtocolUdp = 17, kRouting = 43, kFragment = 44,
                               kProtocolIcmp = 58, kDestinationOptions = 60;
+inline constexpr std::size_t kFragmentField = 2;  ///< Of a fragment header, 2 bytes: offset, two reserved bits, more.
+inline constexpr std::uint16_t kAnyFragment = 0xfff9;
 inline constexpr std::size_t kExtensionUnit = 8;  ///< Extension headers are multiples of it.
 inline constexpr std::uint8_t kOptionPad1 = 0;    ///< An option of one byte, without a length.
 }  // namespace ipv6
@@ -116,6 +118,17 @@ inline constexpr std::size_t kBytes = kOptions + kOptionUnit;  ///< Of a message
 inline constexpr std::uint32_t kSolicited = 0x4000'0000, kOverride = 0x2000'0000;  ///< Of icmp6::kRest, as a number.
 inline constexpr std::uint8_t kHopLimit = 255;  ///< Always: no router has passed it on.
 }  // namespace ndp
+
+/// RFC 3810: ICMPv6 messages 130 and 143.
+namespace mld {
+inline constexpr std::uint8_t kQuery = 130, kReport = 143;
+inline constexpr std::size_t kQueryGroup = 8;         ///< 16 bytes: the group asked about; zero: all.
+inline constexpr std::size_t kQueryBytesMin = 24;     ///< Of a version 1 query (RFC 2710); version 2 has 28 and more.
+inline constexpr std::size_t kReportHeaderBytes = 8;  ///< The last two are the number of records.
+inline constexpr std::size_t kRecordGroup = 4;   ///< 16 bytes; before it: type, auxiliary words, number of sources.
+inline constexpr std::size_t kRecordBytes = 20;  ///< Without sources and auxiliary data.
+inline constexpr std::uint8_t kHopLimit = 1;
+}  // namespace mld
 
 /// RFC 768.
 namespace udp {

@@ -58,6 +58,8 @@ std::string_view to_text(Drop drop) noexcept {
       return "udp_port";
     case Drop::kArp:
       return "arp";
+    case Drop::kAddressConflict:
+      return "address_conflict";
     case Drop::kIcmp:
       return "icmp";
     case Drop::kIp6Header:
@@ -268,7 +270,8 @@ Verdict Host::receive_arp(Packet& packet, Now now, Drop& why) noexcept {
   const Ipv4 sender = load_ipv4(arp + wire::arp::kSenderAddress);
   // A sender of 0.0.0.0 is a probe (RFC 5227 section 2.1): somebody asks whether our address is taken. It is.
   const bool is_probe = sender.is_zero();
-  if (sender_mac.is_group() || sender_mac.is_zero() || sender == config_.address) return drop(Drop::kArp, why);
+  if (sender_mac.is_group() || sender_mac.is_zero()) return drop(Drop::kArp, why);
+  if (sender == config_.address) return drop(sender_mac == config_.mac ? Drop::kArp : Drop::kAddressConflict, why);
   if (!is_probe && (!sender.is_unicast() || subnet_.is_broadcast(sender))) return drop(Drop::kArp, why);
   const bool for_us = load_ipv4(arp + wire::arp::kTargetAddress) == config_.address;
   const bool to_our_mac = (load_raw<std::uint64_t>(packet.data) & kMacMask) == mac_raw_;

@@ -47,7 +47,7 @@ enum class Verdict : std::uint8_t {
   kArpLearned,   ///< An ARP reply to us; its sender is in neighbours(). Free the packet.
   kArpReply,     ///< The packet has become our ARP reply: send it.
   kNdpLearned,   ///< A neighbour advertisement to us; its sender is in neighbours6(). Free the packet.
-  kNdpReply,     ///< The packet has become our neighbour advertisement: send it.
+  kNdpReply,     ///< The packet has become our neighbour advertisement or multicast listener report: send it.
   kEchoReply,    ///< The packet has become our ping reply: send it.
   kUnreachable,  ///< The packet has become our ICMP port-unreachable message: send it.
   kTcp,          ///< A TCP segment to us from an allowed source, unread beyond its IP header: for tcp::Engine::receive.
@@ -69,15 +69,16 @@ enum class Drop : std::uint8_t {
   kSourceRefused,  ///< Source outside the allowed prefixes, a source port below 1024, or a group address as source MAC.
   kSourceRate,     ///< The source sends more datagrams than limit_sources() allows.
   kUdpChecksum,    ///< UDP checksum is there and wrong, or is not there over IPv6 (RFC 8200 section 8.1).
-  kUdpPort,    ///< A UDP port that is not served, and the rate limit (or the buffer's room) forbids the ICMP message.
-  kArp,        ///< ARP: malformed, not for our address, or its sender claims our address.
-  kIcmp,       ///< ICMP of either family: malformed, wrong checksum, no echo request, or above the rate limit.
-  kIp6Header,  ///< IPv6 version, payload length or source address is impossible.
-  kIp6Extension,  ///< A routing header, or options that are malformed, too long, or forbid who does not know them.
-  kNdp,  ///< Neighbour discovery: malformed, hop limit not 255, not about our address, or its sender claims our
-         ///< address; also router discovery and redirects, which we take no part in.
+  kUdpPort,  ///< A UDP port that is not served, and the rate limit (or the buffer's room) forbids the ICMP message.
+  kArp,      ///< ARP: malformed, or not for our address.
+  kAddressConflict,  ///< ARP or neighbour discovery of somebody else who claims an address of ours.
+  kIcmp,             ///< ICMP of either family: malformed, wrong checksum, no echo request, or above the rate limit.
+  kIp6Header,        ///< IPv6 version, payload length or source address is impossible.
+  kIp6Extension,     ///< A routing header, or options that are malformed, too long, or forbid who does not know them.
+  kNdp,  ///< Neighbour or listener discovery: malformed, not from our link, or not about our address; also router
+         ///< discovery and redirects, which we take no part in.
 };
-inline constexpr std::size_t kDrops = 17;
+inline constexpr std::size_t kDrops = 18;
 
 /// "runt", "not_ours" ... The statistics' names are these behind "drop_".
 [[nodiscard]] std::string_view to_text(Drop drop) noexcept;
@@ -159,7 +160,8 @@ class Host {
   Verdict receive_icmp6(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept;
   Verdict receive_echo6(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept;
   Verdict receive_ndp(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept;
-  Verdict receive_advertisement(const Ip6Packet& ip, Bytes message, Now now, Drop& why) noexcept;
+  Verdict receive_advertisement(const Packet& packet, const Ip6Packet& ip, Bytes message, Now now, Drop& why) noexcept;
+  Verdict receive_mld_query(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept;
   Verdict refuse_port6(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept;
 
   HostConfig config_;

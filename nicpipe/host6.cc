@@ -7,6 +7,7 @@
 #include "nicpipe/headers.h"
 #include "nicpipe/host_inside.h"
 #include "nicpipe/ip6_chain.h"
+#include "nicpipe/mld.h"
 #include "nicpipe/ndp_write.h"
 #include "storage/base/must.h"
 
@@ -18,6 +19,7 @@ struct Host::Ip6Packet {
   std::size_t bytes = 0;  ///< Fixed header, extension headers and payload.
   std::uint8_t protocol = 0;
   bool to_group = false;  ///< Else to one of our two addresses.
+  bool has_fragment_header = false;
 };
 
 namespace {
@@ -116,7 +118,11 @@ Verdict Host::receive_ip6(Packet& packet, Now now, Drop& why) noexcept {
   ip.source = load_ipv6(header + wire::ipv6::kSource);
   ip.destination = load_ipv6(header + wire::ipv6::kDestination);
   // :: is a source only in duplicate address detection, which receive_ndp judges.
-  if ((!ip.source.is_unicast6() && !ip.source.is_zero()) || is_ours6(ip.source)) return drop(Drop::kIp6Header, why);
+  // One of ours is one only in neighbour discovery of somebody else who has it.
+  const bool from_ours = is_ours6(ip.source);
+  if ((!ip.source.is_unicast6() && !ip.source.is_zero()) ||
+      (from_ours && header[wire::ipv6::kHopLimit] != std::byte{wire::ndp::kHopLimit}))
+    return drop(Drop::kIp6Header, why);
   const bool to_our_mac = (load_raw<std::uint64_t>(packet.data) & kMacMask) == mac_raw_;
   ip.to_group = ip.destination == kAllNodes || ip.destination == solicited_node_of(config_.address6) ||
                 ip.destination == solicited_node_of(link_local_);
@@ -133,9 +139,10 @@ Verdict Host::receive_ip6(Packet& packet, Now now, Drop& why) noexcept {
   }
   packet.l3_bytes = upper.offset;
   ip.protocol = upper.protocol;
+  ip.has_fragment_header = upper.has_fragment_header;
   if (ip.protocol == wire::ipv6::kProtocolIcmp) return receive_icmp6(packet, ip, now, why);
   if (ip.to_group) return drop(Drop::kNotOurs, why);
-  if (ip.source.is_zero()) return drop(Drop::kIp6Header, why);
+  if (ip.source.is_zero() || from_ours) return drop(Drop::kIp6Header, why);
   if (ip.protocol == wire::ipv6::kProtocolUdp) return receive_udp6(packet, ip, now, why);
   if (ip.protocol == wire::ipv6::kProtocolTcp && config_.tcp) return receive_tcp6(packet, ip, why);
   return drop(Drop::kIpProtocol, why);
@@ -180,6 +187,8 @@ Verdict Host::receive_icmp6(Packet& packet, const Ip6Packet& ip, Now now, Drop& 
   if (icmp.size() < wire::icmp6::kHeaderBytes) return drop(Drop::kIcmp, why);
   const auto type = static_cast<std::uint8_t>(icmp[wire::icmp6::kType]);
   if (type >= wire::ndp::kRouterSolicitation && type <= wire::ndp::kRedirect) return receive_ndp(packet, ip, now, why);
+  if (is_ours6(ip.source)) return drop(Drop::kIp6Header, why);
+  if (type == wire::mld::kQuery) return receive_mld_query(packet, ip, now, why);
   // Nothing else is taken from a group: what everybody answers at once is of use to attackers only.
   if (ip.to_group) return drop(Drop::kNotOurs, why);
   if (ip.source.is_zero()) return drop(Drop::kIp6Header, why);
@@ -221,20 +230,25 @@ Verdict Host::receive_ndp(Packet& packet, const Ip6Packet& ip, Now now, Drop& wh
   const std::byte* header = packet.data + packet.l2_bytes;
   const Bytes icmp(header + packet.l3_bytes, ip.bytes - packet.l3_bytes);
   const auto type = static_cast<std::uint8_t>(icmp[wire::icmp6::kType]);
-  if ((type != wire::ndp::kSolicitation && type != wire::ndp::kAdvertisement) ||
+  // Never in fragments, not even whole ones (RFC 6980).
+  if ((type != wire::ndp::kSolicitation && type != wire::ndp::kAdvertisement) || ip.has_fragment_header ||
       header[wire::ipv6::kHopLimit] != std::byte{wire::ndp::kHopLimit} || icmp[wire::icmp6::kCode] != std::byte{0} ||
       icmp.size() < wire::ndp::kOptions || !is_intact_icmp6(header, icmp.data(), icmp.size()))
     return drop(Drop::kNdp, why);
-  if (type == wire::ndp::kAdvertisement) return receive_advertisement(ip, icmp, now, why);
+  if (type == wire::ndp::kAdvertisement) return receive_advertisement(packet, ip, icmp, now, why);
 
+  if (is_ours6(ip.source)) {
+    const bool is_echo = load_mac(packet.data + wire::ethernet::kSource) == config_.mac;
+    return drop(is_echo ? Drop::kNdp : Drop::kAddressConflict, why);
+  }
   const IpAddress target = load_ipv6(icmp.data() + wire::ndp::kTarget);
   // A source of :: is a probe (RFC 4862 section 5.4): somebody asks whether our address is taken. It is.
   const bool is_probe = ip.source.is_zero();
   Mac peer_mac = load_mac(packet.data + wire::ethernet::kSource);
   bool has_mac = false;
-  if (!is_ours6(target) || !find_mac(icmp.subspan(wire::ndp::kOptions), wire::ndp::kSourceMac, peer_mac, has_mac) ||
-      peer_mac.is_group() || peer_mac.is_zero() ||
-      (is_probe && (has_mac || ip.destination != solicited_node_of(target))))
+  if (!is_ours6(target) || peer_mac == config_.mac ||  // Our own question, come back.
+      !find_mac(icmp.subspan(wire::ndp::kOptions), wire::ndp::kSourceMac, peer_mac, has_mac) || peer_mac.is_group() ||
+      peer_mac.is_zero() || (is_probe && (has_mac || ip.destination != solicited_node_of(target))))
     return drop(Drop::kNdp, why);
   if (std::size_t{packet.bytes} + packet.tailroom < packet.l2_bytes + wire::ipv6::kHeaderBytes + wire::ndp::kBytes)
     return drop(Drop::kNdp, why);
@@ -251,18 +265,40 @@ Verdict Host::receive_ndp(Packet& packet, const Ip6Packet& ip, Now now, Drop& wh
   return Verdict::kNdpReply;
 }
 
-Verdict Host::receive_advertisement(const Ip6Packet& ip, Bytes message, Now now, Drop& why) noexcept {
+Verdict Host::receive_advertisement(const Packet& packet, const Ip6Packet& ip, Bytes message, Now now,
+                                    Drop& why) noexcept {
   const IpAddress target = load_ipv6(message.data() + wire::ndp::kTarget);
+  if (is_ours6(target)) {
+    const bool is_echo = load_mac(packet.data + wire::ethernet::kSource) == config_.mac;
+    return drop(is_echo ? Drop::kNdp : Drop::kAddressConflict, why);
+  }
   const bool solicited = (load_be<std::uint32_t>(message.data() + wire::icmp6::kRest) & wire::ndp::kSolicited) != 0;
   Mac mac;
   bool has_mac = false;
-  if (ip.source.is_zero() || !target.is_unicast6() || is_ours6(target) || (ip.to_group && solicited) ||
+  if (ip.source.is_zero() || !target.is_unicast6() || (ip.to_group && solicited) ||
       !find_mac(message.subspan(wire::ndp::kOptions), wire::ndp::kTargetMac, mac, has_mac) || !has_mac ||
       mac.is_group() || mac.is_zero() || !(subnet6_.contains(target) || kLinkLocal.contains(target)))
     return drop(Drop::kNdp, why);
   // To us and solicited: the answer to our question. Else it only refreshes what we know (section 7.2.5).
   neighbours6_.learn(target, mac, now.mono_ns, solicited);
   return solicited ? Verdict::kNdpLearned : drop(Drop::kNdp, why);
+}
+
+/// RFC 3810 section 6.2. We answer at once instead of after a random wait: one host of a machine room, and a switch
+/// forgets who is late. All our groups at a time, whichever of them is asked about.
+Verdict Host::receive_mld_query(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept {
+  const std::byte* header = packet.data + packet.l2_bytes;
+  const Bytes icmp(header + packet.l3_bytes, ip.bytes - packet.l3_bytes);
+  if (icmp.size() < wire::mld::kQueryBytesMin || header[wire::ipv6::kHopLimit] != std::byte{wire::mld::kHopLimit} ||
+      !kLinkLocal.contains(ip.source) || !is_intact_icmp6(header, icmp.data(), icmp.size()))
+    return drop(Drop::kNdp, why);
+  const IpAddress group = load_ipv6(icmp.data() + wire::mld::kQueryGroup);
+  if (!group.is_zero() && group != solicited_node_of(config_.address6) && group != solicited_node_of(link_local_))
+    return drop(Drop::kNdp, why);
+  if (std::size_t{packet.bytes} + packet.tailroom < packet.l2_bytes + kMldReportBytesMax || !echoes_.take(now.mono_ns))
+    return drop(Drop::kNdp, why);
+  write_mld_report(packet, link_back(packet, config_.mac, {}), config_.address6, MldReport::kState);
+  return Verdict::kNdpReply;
 }
 
 Verdict Host::refuse_port6(Packet& packet, const Ip6Packet& ip, Now now, Drop& why) noexcept {

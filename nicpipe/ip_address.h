@@ -50,6 +50,8 @@ inline void store_ipv6(std::byte* at, const IpAddress& address) noexcept {
 
 /// Everybody on the link (RFC 4291 section 2.7.1).
 inline constexpr IpAddress kAllNodes{0xff02'0000'0000'0000, 1};
+/// Routers and switches that listen to multicast listener reports (RFC 3810 section 5.2.14).
+inline constexpr IpAddress kMldRouters{0xff02'0000'0000'0000, 0x16};
 /// The group that is asked for `address` by neighbour discovery: ff02::1:ff00:0/104 and its last 24 bits.
 [[nodiscard]] constexpr IpAddress solicited_node_of(const IpAddress& address) noexcept {
   return {0xff02'0000'0000'0000, 0x1'ff00'0000 | (address.low & 0xff'ffff)};

@@ -16,6 +16,10 @@ using NdpTable = NeighbourTable<IpAddress>;
 /// has room.
 void write_neighbour_announcement(Packet& packet, Mac mac, const IpAddress& address, std::uint16_t vlan) noexcept;
 
+/// Turns an empty packet into the question whether somebody has `address` already (RFC 4862 section 5.4.2): asked by
+/// nobody, so that nobody learns us. Whoever has it says so to everybody, and Host drops that as kAddressConflict.
+void write_address_probe(Packet& packet, Mac mac, const IpAddress& address, std::uint16_t vlan) noexcept;
+
 /// Turns an empty packet into the question who has `target` (section 7.2.2). The answer comes to Host::receive and ends
 /// up in its neighbours6().
 void write_neighbour_solicitation(Packet& packet, Mac mac, const IpAddress& address, const IpAddress& target,

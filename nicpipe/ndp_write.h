@@ -12,7 +12,7 @@ struct NdpMessage {
   std::uint8_t type = 0;    ///< wire::ndp::kSolicitation or kAdvertisement.
   std::uint32_t flags = 0;  ///< kSolicited, kOverride.
   IpAddress source, destination, target;
-  std::uint8_t option = 0;  ///< wire::ndp::kSourceMac or kTargetMac, with link.source.
+  std::uint8_t option = 0;  ///< wire::ndp::kSourceMac or kTargetMac, with link.source; 0: none.
 };
 
 /// Makes the packet this message and nothing else. MUST: the buffer has room behind packet.data.

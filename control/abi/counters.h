@@ -29,6 +29,7 @@
   X(drop_source_refused, "frames", "dropped: source outside listen.allow, a port below 1024, or a group MAC")       \
   X(drop_source_rate, "frames", "dropped: the source sends more than listen.udp_rate_per_source")                   \
   X(drop_arp, "frames", "dropped: malformed ARP, or not for our address")                                           \
+  X(drop_address_conflict, "frames", "dropped: somebody else on the wire claims an address of ours")                \
   X(drop_icmp, "frames", "dropped: ICMP that is no echo request, is malformed, or exceeds the rate limit")          \
   X(drop_ip6_header, "frames", "dropped: IPv6 version, payload length or source address is impossible")             \
   X(drop_ip6_extension, "frames",                                                                                   \
@@ -99,6 +100,8 @@
   X(tcp_retransmits, "segments", "sent again")                                                                      \
   X(tcp_timeouts, "timeouts", "of the retransmission timer")                                                        \
   X(tcp_fast_recoveries, "recoveries", "of loss without a timeout")                                                 \
+  X(tcp_ecn_marks, "segments", "received that the network had marked as congested (ECN)")                           \
+  X(tcp_ecn_reductions, "reductions", "of a window because the network had marked what was sent (ECN)")             \
   X(tcp_tail_probes, "segments", "sent to find a loss at the end of what was sent")                                 \
   X(tcp_window_probes, "segments", "sent to a client whose window is closed")                                       \
   X(tcp_keepalives, "segments", "sent to ask whether a silent client is still there")                               \

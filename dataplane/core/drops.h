@@ -35,6 +35,8 @@ namespace gannet::dataplane {
       return counters.drop_udp_port;
     case kArp:
       return counters.drop_arp;
+    case kAddressConflict:
+      return counters.drop_address_conflict;
     case kIp6Header:
       return counters.drop_ip6_header;
     case kIp6Extension:

@@ -118,6 +118,8 @@ static_assert(kTcpSendBytesMax / 4 >= kParcelBytes,
               "who is told that there is room must find enough of it for one request, or it would ask for ever");
 static_assert(kSparePackets >= kTransferDatagramsPerTurn + kStageJobsMax,
               "one turn's large answers and one stage must find buffers");
+/// ICMP errors a second and worker that begin their way round the workers, and at once.
+inline constexpr std::uint32_t kErrorsPassedPerS = 1000, kErrorsPassedBurst = 32;
 inline constexpr std::uint32_t kTcpFreePackets =
     kTcpReceivePackets + kTcpSparePackets + kBacklogPackets + kTakeoverBurst * kWorkersMax;
 static_assert(kParcelsHeldMax + 4 * kStageJobsMax <= kParcels, "held parcels must leave some for travelling");

@@ -24,6 +24,8 @@ void write_tcp_figures(const nicpipe::tcp::Engine& engine, std::uint32_t parcels
   put(counters.tcp_retransmits, is.retransmits);
   put(counters.tcp_timeouts, is.timeouts);
   put(counters.tcp_fast_recoveries, is.fast_recoveries);
+  put(counters.tcp_ecn_marks, is.ecn_marks);
+  put(counters.tcp_ecn_reductions, is.ecn_reductions);
   put(counters.tcp_tail_probes, is.tail_probes);
   put(counters.tcp_window_probes, is.window_probes);
   put(counters.tcp_keepalives, is.keepalives);

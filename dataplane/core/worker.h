@@ -198,6 +198,7 @@ class BasicWorker {
 
   const bool authenticates_;         ///< SASL is demanded.
   std::unique_ptr<TcpSide<S>> tcp_;  ///< nullptr: not served.
+  nicpipe::TokenBucket errors_passed_{kErrorsPassedPerS, kErrorsPassedBurst};
 
   abi::LiveConfig live_{};
   ServeRules udp_rules_ = udp_rules_of(live_);

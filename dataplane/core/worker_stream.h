@@ -32,6 +32,15 @@ void BasicWorker<S>::admit_segment(Packet& packet, nicpipe::Verdict verdict, Now
     return out_.free(packet);
   }
   if (verdict == nicpipe::Verdict::kTcp) return tcp_->engine.receive(packet, now, tcp_->sink);
+  // A device spreads ICMP errors by the router's address, not by the connection they quote. Where it decides, nobody
+  // here can tell whose that is: the frame goes round, its cursor counting, until somebody knows it.
+  const bool by_device = ports_[packet.port].dispatch == nullptr && workers_ > 1;
+  if (by_device && !tcp_->engine.is_about_ours(packet) && packet.cursor + 1u < workers_ &&
+      (packet.cursor > 0 || errors_passed_.take(now.mono_ns))) {
+    ++packet.cursor;
+    packet.mark = kMarkRawFrame;
+    return travel(packet, (index_ + 1) % workers_);
+  }
   tcp_->engine.receive_icmp(packet, now, tcp_->sink);
 }
 

@@ -118,7 +118,7 @@ struct Appliance::Inside {
   std::uint64_t device_drops = 0;
   std::uint64_t started_ns = 0;  ///< When main() began.
   bool restored = false;
-  std::uint64_t damage_told = 0;
+  std::uint64_t damage_told = 0, conflicts_told = 0;
 
   [[nodiscard]] abi::DataplaneStatus& status() const noexcept { return shared.dataplane; }
   void beat() const noexcept { status().heartbeat_ns.store(LoopClock::mono_now(), std::memory_order_relaxed); }
@@ -136,6 +136,7 @@ struct Appliance::Inside {
   void publish();
   void watch_restore();
   void watch_damage();
+  void watch_conflicts();
   void publish_port(std::size_t index);
   void look_at_ports();
   [[nodiscard]] bool all(std::atomic<bool> LoopReport::*what) const;
@@ -381,6 +382,17 @@ void Appliance::Inside::watch_damage() {
        {"items", std::to_string(group->gauge_of(&abi::WorkerGauges::damaged_items))}});
 }
 
+/// Somebody else answers for our address: clients reach him or us, by chance. At most a line each time we look.
+void Appliance::Inside::watch_conflicts() {
+  std::uint64_t now = 0;
+  for (std::uint32_t k = 0; k < start.workers; ++k)
+    now += shared.worker[k].counters.drop_address_conflict.load(std::memory_order_relaxed);
+  if (now <= conflicts_told) return;
+  log(LogLevel::kError, "another machine on the wire claims our address: give one of the two another one",
+      {{"frames", std::to_string(now - conflicts_told)}});
+  conflicts_told = now;
+}
+
 /// Links that came up are told our addresses; what devices dropped is counted on worker 0, whose block has that one
 /// cell written from here.
 void Appliance::Inside::look_at_ports() {
@@ -459,6 +471,7 @@ void Appliance::serve() {
     if (round % kPortsLookedAtEvery != 0) continue;
     in_->look_at_ports();
     in_->watch_damage();
+    in_->watch_conflicts();
   }
 }
 

@@ -19,6 +19,7 @@
 #include "nicpipe/arp_table.h"
 #include "nicpipe/endpoint.h"
 #include "nicpipe/ip_address.h"
+#include "nicpipe/mld.h"
 #include "nicpipe/ndp.h"
 #include "storage/base/clock.h"
 
@@ -155,6 +156,8 @@ class WorkerLoop {
  private:
   static constexpr MonotonicNs kSlowEveryNs =
       200'000'000;  ///< Buffer gauges, device drops, announcements: what costs more than a turn should.
+  static constexpr MonotonicNs kProbeNs =
+      1'000'000'000;  ///< RETRANS_TIMER of RFC 4861: who has our address answers in it.
   static constexpr std::uint32_t kHaltSleepNs = 100'000;
 
   /// May return early: a device that announces frames by a signal (net_tap) ends it, which is just what is wanted.
@@ -199,7 +202,14 @@ class WorkerLoop {
     if (p_.keep_clock_lead) p_.keep_clock_lead(clock_.lead_ns());
     for (std::size_t port = 0; port < p_.announcements.size(); ++port) {
       const std::uint32_t wanted = p_.signals.announcements[port].load(std::memory_order_acquire);
-      if (wanted != announced_[port]) announce(port);
+      if (wanted != announced_[port]) {
+        announce(port);
+        probed_ns_[port] = now.mono_ns;
+        conflicts_[port] = conflicts();
+      } else if (probed_ns_[port] != 0 && now.mono_ns - probed_ns_[port] >= kProbeNs) {
+        probed_ns_[port] = 0;
+        if (conflicts() == conflicts_[port]) announce6(port);
+      }
       announced_[port] = wanted;
     }
   }
@@ -225,12 +235,32 @@ class WorkerLoop {
     p_.block.gauges.buffers_total.store(total, std::memory_order_relaxed);
   }
 
-  /// Best effort: who misses it asks by ARP or neighbour discovery.
+  [[nodiscard]] std::uint64_t conflicts() const noexcept {
+    return p_.block.counters.drop_address_conflict.load(std::memory_order_relaxed);
+  }
+
+  /// Best effort: who misses it asks by ARP or neighbour discovery. Over IPv6 we tell switches what groups we hear and
+  /// ask whether somebody has our addresses (RFC 4862 section 5.4); we serve meanwhile, but do not take them from him.
   void announce(std::size_t port) noexcept {
     const Announcement& what = p_.announcements[port];
     announce(port, [&what](nicpipe::Packet& packet) {
       nicpipe::write_gratuitous_arp(packet, what.mac, what.address, what.vlan);
     });
+    if (what.address6.is_zero()) return;
+    announce(port, [&what](nicpipe::Packet& packet) {
+      const nicpipe::Link link{{}, what.mac, what.vlan, what.vlan != 0};
+      nicpipe::write_mld_report(packet, link, what.address6, nicpipe::MldReport::kChange);
+    });
+    for (const nicpipe::IpAddress& address : {what.address6, nicpipe::link_local_of(what.mac)}) {
+      announce(port, [&what, &address](nicpipe::Packet& packet) {
+        nicpipe::write_address_probe(packet, what.mac, address, what.vlan);
+      });
+    }
+  }
+
+  /// Nobody objected.
+  void announce6(std::size_t port) noexcept {
+    const Announcement& what = p_.announcements[port];
     if (what.address6.is_zero()) return;
     for (const nicpipe::IpAddress& address : {what.address6, nicpipe::link_local_of(what.mac)}) {
       announce(port, [&what, &address](nicpipe::Packet& packet) {
@@ -270,6 +300,8 @@ class WorkerLoop {
   IdleLadder ladder_;
   std::uint32_t sleep_us_max_ = 0;
   std::array<std::uint32_t, abi::kPortsMax> announced_{};
+  std::array<MonotonicNs, abi::kPortsMax> probed_ns_{};    ///< When our addresses were asked about; 0: done with.
+  std::array<std::uint64_t, abi::kPortsMax> conflicts_{};  ///< Counted until then.
   MonotonicNs slow_ns_ = 0;
   std::vector<Counted> counted_;
 };

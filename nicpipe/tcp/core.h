@@ -199,6 +199,7 @@ class Core {
   void set_life_deadline(Connection& c) noexcept;
 
   // icmp.cc.
+  [[nodiscard]] bool is_about_ours(const Packet& packet) noexcept;
   void receive_icmp(const Packet& packet, Now now, Sink& sink) noexcept;
   void path_mtu_is(Connection& c, std::uint32_t mtu, Now now) noexcept;
 

@@ -14,6 +14,9 @@ void Engine::receive(const Packet& packet, Now now, Sink& sink) {
 void Engine::receive_icmp(const Packet& packet, Now now, Sink& sink) {
   core_->receive_icmp(packet, now, sink);
 }
+bool Engine::is_about_ours(const Packet& packet) const noexcept {
+  return core_->is_about_ours(packet);
+}
 void Engine::tick(Now now, Sink& sink) {
   core_->tick(now, sink);
 }

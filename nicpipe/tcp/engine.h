@@ -41,6 +41,8 @@ class Engine {
   void receive(const Packet& packet, Now now, Sink& sink);
   /// A frame that Host::receive found to be kTcpError: an ICMP error about a segment of ours. Takes the packet over.
   void receive_icmp(const Packet& packet, Now now, Sink& sink);
+  /// Whether such a frame quotes a connection of this engine; another worker's has to get it where not.
+  [[nodiscard]] bool is_about_ours(const Packet& packet) const noexcept;
   /// Timers that are due; at most a bounded number of connections a call, the rest with the next.
   void tick(Now now, Sink& sink);
   /// Sends what was written and acknowledgements that are due. Whatever the sink has no room for stays for the next.

@@ -64,6 +64,11 @@ struct Error {
 
 }  // namespace
 
+bool Core::is_about_ours(const Packet& packet) noexcept {
+  Error error;
+  return read_error(packet, error) && lookup(error.tuple) != nullptr;
+}
+
 void Core::receive_icmp(const Packet& packet, Now now, Sink& sink) noexcept {
   Error error;
   Connection* const c = read_error(packet, error) ? lookup(error.tuple) : nullptr;

@@ -72,7 +72,8 @@ void TcpClient::turn() {
     for (const Frame& frame : endpoint_.take_sent()) appliance_.deliver(frame, at_);
   }
   appliance_.turn();
-  for (const Frame& frame : appliance_.sent()) endpoint_.deliver(frame);
+  heard_ = appliance_.sent();
+  for (const Frame& frame : heard_) endpoint_.deliver(frame);
   while (const std::uint32_t count = endpoint_.rx_burst(packets, now_.mono_ns)) {
     for (std::uint32_t i = 0; i < count; ++i) {
       nicpipe::Drop why{};

@@ -40,6 +40,8 @@ class TcpClient {
   void abort(ConnectionId id);
   void finish(ConnectionId id) { engine_->shutdown(id); }
   void turn();
+  /// What the appliance sent in the last turn. It has no acknowledgement of it yet.
+  [[nodiscard]] const std::vector<Frame>& heard() const { return heard_; }
 
  private:
   void take_events();
@@ -51,6 +53,7 @@ class TcpClient {
   nicpipe::tcp::Sink sink_;
   std::unique_ptr<nicpipe::tcp::Engine> engine_;
   Now now_;
+  std::vector<Frame> heard_;
   std::map<std::uint32_t, std::uint8_t> what_;  ///< By slot: every event bit so far.
 };
 

@@ -75,6 +75,56 @@ TEST_CASE("connections are dispatched by their 4-tuple where the device has one 
   REQUIRE(serving == 4);
 }
 
+/// How many of the frames carry TCP payload of ours, and the longest of them.
+std::pair<std::size_t, std::size_t> payloads(const std::vector<Frame>& frames) {
+  std::size_t count = 0, longest = 0;
+  for (const Frame& frame : frames) {
+    if (frame.size() <= 100 || frame[23] != std::byte{6}) continue;
+    ++count;
+    longest = std::max(longest, frame.size() - 14);
+  }
+  return {count, longest};
+}
+
+TEST_CASE("an ICMP error finds the worker of the connection it is about, whichever queue it came by",
+          "[dataplane][tcp][icmp]") {
+  const std::uint32_t workers = GENERATE(2u, 4u), queues = GENERATE(0u, 1u), at = GENERATE(0u, 1u);
+  INFO(workers << " workers, " << queues << " queues, the connection on " << at);
+  Appliance appliance(with_tcp(workers, queues));
+  const std::uint32_t last = queues == 1 ? 0 : workers - 1;
+  TcpClient client(appliance, "10.77.0.1", queues == 1 ? 0 : at);
+  const auto id = client.connect(40010);
+  REQUIRE(client.ask(id, set("k", pattern(200'000)).bytes())[0].status == 0);
+  client.send(id, get("k").bytes());
+  while (payloads(client.heard()).first == 0) client.turn();
+  const std::vector<Frame> lost = client.heard();
+  const auto [count, longest] = payloads(lost);
+  REQUIRE(count > 0);
+  REQUIRE(longest == 1500);
+  const auto last_sent =
+      std::find_if(lost.rbegin(), lost.rend(), [](const Frame& frame) { return frame.size() == 1514; });
+  const auto error = port_unreachable("10.77.0.99", "10.77.0.2", *last_sent).icmp_type(3, 4).icmp_rest(1000);
+  appliance.deliver(error.frame(), last);
+  for (int i = 0; i < 20; ++i) appliance.turn();
+  const auto [count_again, longest_again] = payloads(appliance.sent());
+  REQUIRE(count_again > 0);
+  REQUIRE(longest_again == 1000);
+  REQUIRE(appliance.close() == "");
+}
+
+TEST_CASE("an ICMP error about nobody's connection goes round once and is counted", "[dataplane][tcp][icmp]") {
+  Appliance appliance(with_tcp(4));
+  TcpClient client(appliance);
+  const auto id = client.connect(40011);
+  const Frame ours = ip_packet("10.77.0.2", "10.77.0.1", 6).payload(std::string(40, 'x'));
+  constexpr int kErrors = 100;  // More than may travel at once.
+  for (int i = 0; i < kErrors; ++i)
+    appliance.deliver(port_unreachable("10.77.0.99", "10.77.0.2", ours).icmp_type(3, 4).icmp_rest(1000).frame(), 1);
+  appliance.settle();
+  REQUIRE(appliance.sum(&gannet::abi::WorkerCounters::handed_over) == 0);
+  REQUIRE(client.ask(id, set("k", "v").bytes() + get("k").bytes())[1].value == "v");
+}
+
 TEST_CASE("STAT over TCP tells the connections and knows every group", "[dataplane][tcp]") {
   Appliance appliance(with_tcp(2));
   TcpClient client(appliance);

@@ -210,7 +210,7 @@ std::vector<Case> cases6() {
          nicpipe::store_ipv6(target.data(), ip(kUs6));
          return target;
        }())},
-      {"an answer that claims our address", Drop::kNdp, tells(kUs6)},
+      {"an answer that claims our address", Drop::kAddressConflict, tells(kUs6)},
       {"an answer passed on by a router", Drop::kNdp, tells().ttl(64)},
       {"an answer about a group", Drop::kNdp, tells("ff02::1")},
       {"an answer about another subnet", Drop::kNdp, tells("fd78::1")},

@@ -18,6 +18,10 @@ def link_local_of(mac):
     return socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:])
 
 
+def solicited_node_of(address):
+    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex("ff0200000000000000000001ff") + socket.inet_pton(socket.AF_INET6, address)[13:])
+
+
 def neighbour_mac(address):
     """What the kernel has learned by neighbour discovery."""
     shown = subprocess.run(["ip", "-6", "neigh", "show", address], check=True, capture_output=True, text=True).stdout
@@ -97,14 +101,23 @@ def the_network_is_told_our_ip6_addresses_when_the_appliance_comes_up(place):
         raw.bind(("gnp0-c", ETHERNET_IP6))
         raw.settimeout(10)
         appliance = place.start(kind="af_packet", device="gnp0", make=False, ip6=True)
-        told = {}
+        told, asked, heard, began = {}, set(), set(), 0
         while len(told) < 2:
             frame = raw.recv(2048)
+            if frame[20] == 58 and frame[54] == 135 and frame[22:38] == bytes(16):
+                asked.add(socket.inet_ntop(socket.AF_INET6, frame[62:78]))
+                began = time.monotonic()
+            if frame[20] == 0 and frame[54] == 58 and frame[62] == 143:  # Router alert in front of a listener report.
+                assert frame[:6] == bytes.fromhex("333300000016") and frame[21] == 1
+                heard = {socket.inet_ntop(socket.AF_INET6, frame[74 + 20 * k:90 + 20 * k]) for k in range(frame[69])}
             if frame[20] == 58 and frame[54] == 136:
                 assert frame[:6] == bytes.fromhex("333300000001") and frame[21] == 255
                 told[socket.inet_ntop(socket.AF_INET6, frame[62:78])] = frame[80:86]
         mac = told[APPLIANCE6]
         assert told == {APPLIANCE6: mac, link_local_of(mac): mac}
+        # Whether somebody has them is asked first, and he is given time to answer; switches are told what we hear.
+        assert asked == set(told) and time.monotonic() - began > 0.7
+        assert heard == {solicited_node_of(address) for address in told}, heard
     assert place.client(address=APPLIANCE6).noop().status == m.OK
     assert neighbour_mac(APPLIANCE6) == mac
     stopped_clean(appliance)
@@ -122,6 +135,27 @@ def who_wants_our_address_for_himself_learns_that_it_is_taken(place):
     subprocess.run(["ip", "-6", "address", "del", f"{APPLIANCE6}/64", "dev", "gnt0"], check=True)
     assert place.client(address=APPLIANCE6).noop().status == m.OK
     stopped_clean(appliance)
+
+
+def an_address_that_somebody_has_is_not_taken_from_him_and_the_operator_is_told(place):
+    harness.netns("device_up", "af_packet", place.namespace, "gnp0", f"{harness.CLIENT}/24", 1)
+    harness.netns("device_join6", "af_packet", place.namespace, "gnp0", f"{APPLIANCE6}/64")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERNET_IP6)) as raw:
+        raw.bind(("gnp0-c", ETHERNET_IP6))
+        raw.settimeout(2.5)
+        appliance = place.start(kind="af_packet", device="gnp0", make=False, ip6=True)
+        appliance.wait_for_log("claims our address")
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            try:
+                frame, where = raw.recvfrom(2048)
+            except TimeoutError:
+                break
+            taken = where[2] != socket.PACKET_OUTGOING and frame[20] == 58 and frame[54] == 136
+            assert not taken, "the appliance announced an address that another has"
+    assert place.client().noop().status == m.OK
+    stopped_clean(appliance)
+    harness.netns("device_down", "af_packet", place.namespace, "gnp0")
 
 
 def only_allowed_sources_are_answered_over_ip6(place):
@@ -173,6 +207,7 @@ CASES = [
     a_client_is_served_on_a_veth_whose_kernel_asks_who_we_are,
     the_network_is_told_our_ip6_addresses_when_the_appliance_comes_up,
     who_wants_our_address_for_himself_learns_that_it_is_taken,
+    an_address_that_somebody_has_is_not_taken_from_him_and_the_operator_is_told,
     only_allowed_sources_are_answered_over_ip6,
 ]
 

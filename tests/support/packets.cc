@@ -427,7 +427,10 @@ std::string fault_of(Bytes frame) {
     if (at8(ip, 0) >> 4 != 6) return "IPv6 version";
     if (at16(ip, 4) + std::size_t{40} != ip.size()) return "IPv6 payload length is not what there is";
     if (at8(ip, 7) == 0) return "hop limit 0";
-    return fault_of_body(ip6_at(ip, 8), ip6_at(ip, 24), at8(ip, 6), ip.subspan(40));
+    if (at8(ip, 6) != 0) return fault_of_body(ip6_at(ip, 8), ip6_at(ip, 24), at8(ip, 6), ip.subspan(40));
+    // Hop-by-hop options, which is where a listener report's router alert stands.
+    if (ip.size() < 48 || ip.size() < std::size_t{48} + at8(ip, 41) * 8u) return "options beyond the packet";
+    return fault_of_body(ip6_at(ip, 8), ip6_at(ip, 24), at8(ip, 40), ip.subspan(std::size_t{48} + at8(ip, 41) * 8u));
   }
   if (type != 0x0800) return "neither ARP nor IP";
   if (ip.size() < 20) return "shorter than an IPv4 header";

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Clients written by others, in binary over TCP, against an appliance of two workers on a tap: libmemcached's tools, and what Debian packages
-# for Python, Ruby, PHP and Perl. Prints a markdown table; every row must be "works". Then the same appliance demands a password.
+# for Python, Ruby, PHP, Perl and Java. Prints a markdown table; every row must be "works". Then the same appliance demands a password.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/tools/own_appliance.sh
@@ -51,6 +51,7 @@ tools_round_trip() {
 }
 export -f tools_round_trip
 export files server
+export CLASSPATH=/usr/share/java/spymemcached.jar
 
 start
 echo small >"$files/small"
@@ -69,12 +70,14 @@ by_package ruby-dalli /usr/bin/ruby dalli_client.rb "the same in Ruby, quiet mul
 by_package php-memcached /usr/bin/php php_memcached_client.php "the same in PHP over libmemcached"
 by_package php-memcache /usr/bin/php php_memcache_client.php "the same in PHP, its own implementation"
 by_package libmemcached-libmemcached-perl /usr/bin/perl libmemcached_client.pl "the same in Perl"
+by_package libspymemcached-java /usr/bin/java SpyClient.java "the same in Java, 300 kB"
 
 printf '# users of the test\nada:lovelace\n' >"$files/users"
 chmod 0600 "$files/users"
 start "sasl_users = \"$files/users\""
 by_package python3-binary-memcached /usr/bin/python3 bmemcached_client.py "with SASL PLAIN, the right password" ada lovelace
 by_package ruby-dalli /usr/bin/ruby dalli_client.rb "with SASL PLAIN, the right password" ada lovelace
+by_package libspymemcached-java /usr/bin/java SpyClient.java "with SASL PLAIN, the right password" ada lovelace
 if timeout 20 ip netns exec "$ns" /usr/bin/php "$programs/php_memcached_client.php" "$server" >/dev/null 2>&1; then
   echo "FAILED: a client without a password was served"
   bad=1
