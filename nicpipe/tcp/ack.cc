@@ -58,10 +58,11 @@ bool Core::receive_ack(Connection& c, const Segment& s, Now now, Sink& sink) noe
 }
 
 /// Of two segments with the same number the echo tells which one is answered (RFC 7323 section 4.1); in whole
-/// milliseconds, so only for a start.
+/// milliseconds, so only for a start. And the peer's timer may have sent it, echoing what came long before: the timeout
+/// gets no longer than the 3 s of RFC 6298 section 5.7.
 void Core::measure_by_echo(Connection& c, const Segment& s, Now now) noexcept {
   const std::uint32_t ms = ts_now(c.ts_offset, now) - s.options.ts_echo;
-  if (ms < 60'000) c.rtt.sample_coarse((MonotonicNs{ms} + 1) * 1'000'000);
+  if (ms < 60'000) c.rtt.sample_coarse(std::min((MonotonicNs{ms} + 1) * 1'000'000, config.rto_initial_ns));
 }
 
 /// Everything before `ack` has arrived. Needs snd_una < ack <= snd_nxt.
