@@ -98,8 +98,7 @@ AuditReport Shard::audit(UnixSeconds) const noexcept {
         if (segment.reservations != 0) fault(report, "segment %u: sealed with a reservation open", id);
         break;
       case SegmentState::kDraining:
-        if (segment.pins != 0 || segment.reservations != 0)
-          fault(report, "segment %u: drained while pinned or reserved", id);
+        if (segment.reservations != 0) fault(report, "segment %u: drained while reserved", id);
         ++draining;
         break;
       case SegmentState::kKept:

@@ -199,7 +199,7 @@ void Shard::drain(std::uint64_t& budget) noexcept {
     }
     if (job.offset < segment.used_bytes) return;
     MUST_EQ(job.offset, segment.used_bytes);
-    pool_.release(id);
+    set_free(id);
     if (job.evicting) ++counts_.evicted_segments;
     job.offset = 0;
     ++job.at;

@@ -34,14 +34,15 @@ inline constexpr std::uint32_t kNoSegment = 0xffffffff;
 /// Items begin at multiples of it, and places are counted in it.
 inline constexpr std::uint32_t kItemAlign = 2;
 
-/// kFree -> kOpen -> kClosed -> kSealed -> kDraining -> kFree; a closed segment may drain unsealed; kFree <-> kIndex.
+/// kFree -> kOpen -> kClosed -> kSealed -> kDraining -> kFree; a closed segment may drain unsealed; kFree <-> kIndex;
+/// kDraining -> kClosed, empty, when it is pinned at the end.
 /// After an attach: whatever held items -> kKept -> kSealed or kClosed, once it was read.
 enum class SegmentState : std::uint8_t {
   kFree,      ///< On the free list; its bytes mean nothing.
   kOpen,      ///< The tail of a TTL bucket: items are appended.
   kClosed,    ///< Full or left behind; the body's CRC is still to be made. Reservations may still stand open.
   kSealed,    ///< body_crc and header_crc hold.
-  kDraining,  ///< The collector takes items out; new pins are refused.
+  kDraining,  ///< The collector takes items out. Pinned when it has, it is kClosed, empty, until the last pin goes.
   kIndex,     ///< Carved into pages of the index.
   kKept,      ///< Left by an earlier process and not read yet: the index knows nothing of its items.
 };

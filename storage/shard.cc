@@ -82,10 +82,10 @@ FindStatus Shard::find(const Probe& probe, Bytes key, UnixSeconds now, ItemView&
 bool Shard::pin(std::uint32_t segment) noexcept {
   check_owner();
   MUST_LT(segment, pool_.segments());
+  if (pins_ >= pins_max_) return false;
   SegmentHeader& pinned = pool_.header(segment);
-  const bool holds_items = pinned.state == SegmentState::kOpen || pinned.state == SegmentState::kClosed ||
-                           pinned.state == SegmentState::kSealed;
-  if (pins_ >= pins_max_ || !holds_items) return false;
+  MUST(pinned.state == SegmentState::kOpen || pinned.state == SegmentState::kClosed ||
+       pinned.state == SegmentState::kSealed || pinned.state == SegmentState::kDraining);
   ++pinned.pins;
   ++pins_;
   return true;

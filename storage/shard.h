@@ -416,6 +416,8 @@ class Shard {
   [[nodiscard]] std::uint32_t oldest_evictable() const noexcept;
   void add_to_window(std::uint32_t id) noexcept;
   void release_if_empty(std::uint32_t id) noexcept;
+  /// A drained segment: free, or, if it is pinned, closed and empty until the last pin goes.
+  void set_free(std::uint32_t id) noexcept;
   void note_finished(std::uint32_t id) noexcept;
   /// Bytes of its items that have expired, estimated as if their seconds lay evenly over the segment's range (up to
   /// twice its age where one never comes).

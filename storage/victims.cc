@@ -56,6 +56,13 @@ void Shard::release_if_empty(std::uint32_t id) noexcept {
   pool_.release(id);
 }
 
+void Shard::set_free(std::uint32_t id) noexcept {
+  SegmentHeader& segment = pool_.header(id);
+  if (segment.pins == 0) return pool_.release(id);
+  ordered_store(segment.state, SegmentState::kClosed);
+  ++closed_;
+}
+
 void Shard::note_finished(std::uint32_t id) noexcept {
   const SegmentHeader& segment = pool_.header(id);
   if (finished_count_ == kFinishedMax || !evictable(segment) || !finished(segment)) return;

@@ -181,6 +181,37 @@ TEST_CASE("pinned bytes never change while memory is overwritten around them", "
   REQUIRE(shard.audit() == "");
 }
 
+TEST_CASE("what is found while its segment drains can be pinned, and stays until it is let go",
+          "[storage][eviction][pin]") {
+  TestShard shard(1 << 20, {.segment_bytes = 64 * 1024, .pins_max = 64});
+  std::vector<std::pair<ItemView, std::string>> pinned;
+  int while_draining = 0;
+  for (int i = 0; i < 6000; ++i) {
+    REQUIRE(shard.put("k" + std::to_string(i), value_of(i, 0, 900)) == StoreStatus::kStored);
+    shard->tick(1, 2000);  // Little by little, so that there are windows half drained.
+    for (int back = 0; back < 1100 && back <= i && pinned.size() < 64; back += 50) {
+      const std::string key = "k" + std::to_string(i - back);
+      if (!shard.get(key)) continue;
+      const auto& segment =
+          reinterpret_cast<const SegmentHeader*>(shard.memory().data() + kShardHeaderBytes)[shard.view.segment];
+      if (segment.state != SegmentState::kDraining) continue;
+      ++while_draining;
+      REQUIRE(shard->pin(shard.view.segment));
+      pinned.emplace_back(shard.view, value_of(i - back, 0, 900));
+    }
+    for (const auto& [view, value] : pinned) REQUIRE(as_text(view.value) == value);
+    if (i % 500 == 0) REQUIRE(shard.audit() == "");
+    if (pinned.size() == 64 || i % 300 == 299) {
+      for (const auto& [view, value] : pinned) shard->unpin(view.segment);
+      pinned.clear();
+    }
+  }
+  CHECK(while_draining > 100);
+  for (const auto& [view, value] : pinned) shard->unpin(view.segment);
+  REQUIRE(shard->stats().pins == 0);
+  REQUIRE(shard.audit() == "");
+}
+
 TEST_CASE("with every segment pinned or reserved a SET is refused, and works again when one is let go",
           "[storage][eviction][pin]") {
   TestShard shard(8192 + 5 * (8192 + 112), {.segment_bytes = 8192});
