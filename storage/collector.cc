@@ -21,9 +21,10 @@ constexpr std::uint32_t kDrainBatch = 16;
 constexpr std::uint64_t kUsualWindows = 8;
 /// What has expired among items that have not is moved out of when it takes more than this part of memory.
 constexpr std::uint64_t kHeldShare = 64;
-/// Sixteenths of what is looked at that kGreedy would keep: a lower share looks at each item less often than its worth
-/// changes, a higher one copies more than it gains.
-constexpr std::uint64_t kGreedyKeeps = 11;
+/// What kGreedy would keep of what is looked at, in sixteenths: a lower share looks at each item less often than its
+/// worth changes, a higher one copies more than it gains. Where much is overwritten looking more often pays: what is
+/// dead when a segment is taken is half of it looked for sooner.
+constexpr std::uint64_t kGreedyKeeps = 12, kGreedyKeepsMost = 13;
 
 }  // namespace
 
@@ -113,7 +114,7 @@ void Shard::judge_window() noexcept {
   for (const std::uint64_t bytes : job.histogram) visible_bytes += bytes;
   const bool compact = visible_bytes <= window_bytes / 2;  // So much is dead that nothing need be evicted.
   const std::uint64_t sample = job.usual_bytes + window_bytes;
-  job.cutoff = cutoff_for(eviction_ == Eviction::kGreedy ? sample * kGreedyKeeps / 16 : sample / 2);
+  job.cutoff = cutoff_for(eviction_ == Eviction::kGreedy ? greedy_keeps(sample, visible_bytes) : sample / 2);
   std::uint64_t worth = 0;
   for (std::uint32_t score = job.cutoff; score < kScoreClasses; ++score) worth += job.histogram[score];
   // A merge always frees a segment. Where that would cost what is worth keeping, the window is widened first.
@@ -133,6 +134,12 @@ void Shard::judge_window() noexcept {
   }
 }
 
+std::uint64_t Shard::greedy_keeps(std::uint64_t sample, std::uint64_t visible_bytes) const noexcept {
+  for (const std::uint64_t bytes : collector_.usual) visible_bytes += bytes;
+  const std::uint64_t dead = sample - std::min(sample, visible_bytes);
+  return std::min(sample * kGreedyKeeps / 16 + dead / 2, sample * kGreedyKeepsMost / 16);
+}
+
 bool Shard::widen_window() noexcept {
   const std::uint32_t before = collector_.segments;
   if (eviction_ == Eviction::kGreedy) {
@@ -147,8 +154,11 @@ std::uint32_t Shard::cutoff_for(std::uint64_t wanted) const noexcept {
   // What is worth keeping is judged against the last windows together: a window of hot items keeps more than one of
   // cold items. The class that crosses the limit goes: keeping some of many that are worth the same is copying
   // for nothing.
+  // What the clock has overtaken stays, too, as long as so much is dead that the rest may stay: otherwise segments are
+  // taken the more seldom, the more they hold that was overwritten.
+  const std::uint32_t least = eviction_ == Eviction::kGreedy ? 0 : 1;
   std::uint32_t cutoff = kScoreClasses;
-  for (std::uint64_t sum = 0; cutoff > 1; --cutoff) {
+  for (std::uint64_t sum = 0; cutoff > least; --cutoff) {
     sum += collector_.usual[cutoff - 1] + collector_.histogram[cutoff - 1];
     if (sum > wanted) break;
   }
@@ -250,7 +260,7 @@ std::uint32_t Shard::move_item(Location at, std::uint64_t hash) noexcept {
   take_room(into, bytes, same.expires_at);
   work_.bytes_copied += bytes;
   work_.lines_touched += lines_of(before) + lines_of(bytes);
-  note_written(into, bytes, worth);
+  note_written(into, bytes, worth, same.expires_at);
   go_live(copy_at, state, at);
   counts_.moved_bytes += bytes;
   supersede(hash, at, copy_at);

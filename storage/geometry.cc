@@ -30,9 +30,10 @@ Geometry divide(std::uint64_t region_bytes, std::uint32_t segment_bytes) noexcep
 }
 
 std::uint32_t choose_segment_bytes(std::uint64_t region_bytes, std::uint32_t item_bytes_max) noexcept {
-  constexpr std::uint32_t kUsualMin = 64 * 1024, kUsualMax = 1024 * 1024, kSmallMin = 16 * 1024;
-  constexpr std::uint32_t kSegmentsWanted = 512, kSegmentsEnough = 64, kSegmentsFew = 8;
+  constexpr std::uint32_t kUsualMin = 128 * 1024, kUsualMax = 1024 * 1024, kSmallMin = 16 * 1024;
+  constexpr std::uint32_t kSegmentsWanted = 512, kSegmentsMany = 200, kSegmentsEnough = 64, kSegmentsFew = 8;
   std::uint32_t bytes = kUsualMin;
+  if (divide(region_bytes, bytes).segments < kSegmentsMany) bytes /= 2;
   while (bytes < kUsualMax && region_bytes / (bytes * 2) >= kSegmentsWanted) bytes *= 2;
   while (bytes > kSmallMin && divide(region_bytes, bytes).segments < kSegmentsEnough) bytes /= 2;
   while (bytes > kSegmentBytesMin && divide(region_bytes, bytes).segments < kSegmentsFew) bytes /= 2;

@@ -65,11 +65,15 @@ std::uint8_t Shard::aged(std::uint8_t state, std::uint32_t item_bytes) noexcept 
 }
 
 void Shard::begin_rank(std::uint32_t segment, std::uint32_t rank) noexcept {
-  ranks_[segment] = {clock_, static_cast<std::uint8_t>(rank), {}};
+  ranks_[segment] = {clock_, static_cast<std::uint8_t>(rank), {}, {}};
 }
 
-void Shard::note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth) noexcept {
+void Shard::note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth,
+                         UnixSeconds expires_at) noexcept {
   ranks_[segment].bytes[SegmentRank::bin_of(worth)] += bytes;
+  const UnixSeconds opened = pool_.header(segment).created_s;
+  const std::uint32_t until = expires_at == kNever ? ~0u : expires_at > opened ? expires_at - opened : 0;
+  ranks_[segment].ends[SegmentRank::end_bin_of(until)] += bytes;
   epoch_bytes_ += bytes;
   const std::uint64_t turn = std::uint64_t{pool_.segments() - pool_.index_segments()} << pool_.geometry().segment_shift;
   if (epoch_bytes_ * kEpochsPerTurn < turn) return;

@@ -47,7 +47,7 @@ inline constexpr std::array<std::uint8_t, kUseLevels> kUseSteps = [] {
 }
 
 /// What an item takes in the index, about: counted to its size.
-inline constexpr std::uint32_t kIndexBytesPerItem = 16;
+inline constexpr std::uint32_t kIndexBytesPerItem = 9;
 /// Worth of one use for one byte.
 inline constexpr std::uint32_t kWorthShift = 24;
 
@@ -74,13 +74,20 @@ static_assert(class_of_worth(worth_of_class(100)) == 100 && class_of_worth(worth
 static_assert(class_of_worth(worth_of(kUsesAt.back(), 12)) < kScoreClasses - 1);
 
 /// What is known of a segment without reading its items: how many of its bytes were worth how much when they were
-/// written. Kept beside the region; a segment taken over from an earlier process starts with nothing known.
+/// written, and how many end when. Kept beside the region; a segment taken over from an earlier process starts with
+/// nothing known.
 struct SegmentRank {
-  static constexpr std::uint32_t kBins = 16;
+  static constexpr std::uint32_t kBins = 16, kEndBins = 24;
   std::uint64_t clock = 0;  ///< When the segment was opened.
   std::uint8_t rank = 0;    ///< The class of items it was opened for: see Shard::rank_of().
   std::array<std::uint32_t, kBins> bytes{};
+  /// By the seconds from the segment's opening to their end, a doubling each; the last bin is later, or never.
+  std::array<std::uint32_t, kEndBins> ends{};
 
+  [[nodiscard]] static constexpr std::uint32_t end_bin_of(std::uint32_t seconds) noexcept {
+    const auto bin = static_cast<std::uint32_t>(std::bit_width(seconds));
+    return bin < kEndBins ? bin : kEndBins - 1;
+  }
   /// Half a doubling each, from 2^12, about one use of 4 KiB, to 2^20, about one use of 16 bytes; beyond, the last.
   [[nodiscard]] static constexpr std::uint32_t bin_of(std::uint64_t worth) noexcept {
     constexpr std::uint32_t kLow = 12;

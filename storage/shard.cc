@@ -138,7 +138,7 @@ Location Shard::make_item(NewItem item) noexcept {
   take_room(segment, bytes, item.expires_at);
   work_.bytes_copied += bytes;
   work_.lines_touched += lines_of(bytes);
-  note_written(segment, bytes, worth);
+  note_written(segment, bytes, worth, item.expires_at);
   return at;
 }
 

@@ -151,14 +151,13 @@ class Shard {
   struct Tail {
     std::uint32_t segment = kNoSegment;
     std::uint32_t bucket = 0;
-    UnixSeconds last_append_s = 0;
     std::uint8_t rank = 0;  ///< See rank_of().
   };
   static constexpr std::uint32_t kGrowStepsPerSet = 2, kGrowStepsPerTick = 16;
   static constexpr std::uint32_t kTailsMax = 32;
   static constexpr std::uint32_t kWindowUsual = 4, kWindowMax = 8;
   static constexpr std::uint32_t kFinishedMax = 16;
-  static constexpr std::uint32_t kRanks = 3;
+  static constexpr std::uint32_t kRanks = 2;
   /// Epochs in which memory is written over once.
   static constexpr std::uint32_t kEpochsPerTurn = 1;
   /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
@@ -369,6 +368,8 @@ class Shard {
   void scan(std::uint64_t& budget) noexcept;
   /// The window is scanned: widens it, or says what of it stays and goes on to drain it.
   void judge_window() noexcept;
+  /// What kGreedy would keep of `sample` bytes of windows, this one included, of which `visible_bytes` are visible.
+  [[nodiscard]] std::uint64_t greedy_keeps(std::uint64_t sample, std::uint64_t visible_bytes) const noexcept;
   [[nodiscard]] bool widen_window() noexcept;
   /// What of the window and of the windows before it may stay together, in bytes.
   [[nodiscard]] std::uint32_t cutoff_for(std::uint64_t wanted) const noexcept;
@@ -393,8 +394,8 @@ class Shard {
     return static_cast<std::uint32_t>(random_ >> 32);
   }
   void begin_rank(std::uint32_t segment, std::uint32_t rank) noexcept;
-  /// `bytes` worth `worth` were written to the segment.
-  void note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth) noexcept;
+  /// `bytes` worth `worth` that end at `expires_at` were written to the segment.
+  void note_written(std::uint32_t segment, std::uint32_t bytes, std::uint64_t worth, UnixSeconds expires_at) noexcept;
   /// The clock after a window whose items below `cutoff` go.
   void advance_clock(std::uint32_t cutoff) noexcept;
   [[nodiscard]] bool drops_whole() const noexcept;
@@ -419,8 +420,8 @@ class Shard {
   /// A drained segment: free, or, if it is pinned, closed and empty until the last pin goes.
   void set_free(std::uint32_t id) noexcept;
   void note_finished(std::uint32_t id) noexcept;
-  /// Bytes of its items that have expired, estimated as if their seconds lay evenly over the segment's range (up to
-  /// twice its age where one never comes).
+  /// Bytes of its items that have expired, estimated from what is known of when they end; of a segment taken over, as
+  /// if their seconds lay evenly over its range (up to twice its age where one never comes).
   [[nodiscard]] std::uint64_t expired_of(const SegmentHeader& segment) const noexcept;
   /// Of the headers looked at, whose expired bytes are the most and worth copying the rest; kNoSegment for none.
   [[nodiscard]] std::uint32_t most_expired() noexcept;
@@ -458,7 +459,8 @@ class Shard {
   std::uint32_t pins_ = 0, reservations_open_ = 0, reservation_free_ = 0;
   std::uint32_t spare_ = 0;        ///< Free segments that only the collector and the index may take.
   std::uint32_t free_wanted_ = 0;  ///< Eviction ahead of need starts below this.
-  std::uint32_t tails_ = 0, tails_max_ = 0;
+  std::uint32_t tails_ = 0;
+  std::uint32_t tails_max_ = 0, tails_usual_ = 0;  ///< More than usual only for lifetimes far from all others.
   std::array<Tail, kTailsMax> tail_{};
   Eviction eviction_ = Eviction::kGreedy;
   Collector collector_;

@@ -23,7 +23,8 @@ void Shard::prepare(const ShardOptions& options, const Geometry& geometry, HashK
   ranks_ = std::make_unique<SegmentRank[]>(segments);
   spare_ = 1;
   free_wanted_ = 1 + std::clamp(segments / 64, 1u, 8u);
-  tails_max_ = std::clamp(segments * 5 / 100, 1u, kTailsMax);
+  tails_max_ = std::clamp(segments / 40, 1u, kTailsMax);
+  tails_usual_ = std::clamp(segments / 50, 1u, kTailsMax);
 }
 
 std::unique_ptr<Shard> Shard::format(MutableBytes region, const ShardOptions& options, std::string& why) {

@@ -105,7 +105,10 @@ StoreStatus Shard::arithmetic(Probe probe, const ArithmeticRequest& request, Uni
   count_use(item_at(from));
   const NewItem successor{request.key, value_bytes, item_at(from).flags(), expiry_at(from), kNextCas};
   const Location at = make_successor(probe.hash, successor, from);
-  if (at == 0) return from == 0 ? StoreStatus::kNotFound : StoreStatus::kNoMemory;
+  if (at == 0 && from != 0) return StoreStatus::kNoMemory;
+  if (at == 0) {  // Making room evicted it: as if it had not been there, and then it is not there any more.
+    return request.create ? arithmetic(probe, request, now, number_out, cas_out) : StoreStatus::kNotFound;
+  }
   const MutableBytes value = item_at(at).value();
   std::memcpy(value.data(), text.data(), text.size());
   std::memset(value.data() + text.size(), ' ', value.size() - text.size());

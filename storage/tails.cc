@@ -2,6 +2,16 @@
 #include "storage/shard.h"
 
 namespace gannet::storage {
+namespace {
+
+/// Lifetimes four doublings apart may share a segment: what ends first in it is not much before the rest.
+constexpr std::uint32_t kNearBuckets = 16;
+
+[[nodiscard]] constexpr std::uint32_t apart(std::uint32_t left, std::uint32_t right) noexcept {
+  return left > right ? left - right : right - left;
+}
+
+}  // namespace
 
 void Shard::close_tail(std::uint32_t tail) noexcept {
   MUST_LT(tail, tails_);
@@ -32,7 +42,11 @@ bool Shard::close_some_tail() noexcept {
 void Shard::close_finished_tails() noexcept {
   for (std::uint32_t i = tails_; i-- > 0;) {
     const SegmentHeader& segment = pool_.header(tail_[i].segment);
-    if (segment.used_bytes > 0 && segment.expiry_max_s <= now_) close_tail(i);
+    if (segment.used_bytes > 0 && segment.expiry_max_s <= now_) {
+      close_tail(i);
+    } else if (expired_of(segment) * 8 > pool_.geometry().segment_bytes) {
+      close_tail(i);  // So that the rest can be moved out of it.
+    }
   }
 }
 
@@ -46,11 +60,10 @@ std::uint32_t Shard::nearest_tail(std::uint32_t bucket, std::uint32_t rank, std:
   std::uint32_t nearest = tails_, distance = ~0u;
   for (std::uint32_t i = 0; i < tails_; ++i) {
     const std::uint32_t other = tail_[i].bucket, other_rank = tail_[i].rank;
-    const std::uint32_t apart = (other > bucket ? other - bucket : bucket - other) +
-                                kRankWeight * (other_rank > rank ? other_rank - rank : rank - other_rank);
-    if (apart < distance && room_in(tail_[i].segment) >= bytes) {
+    const std::uint32_t far = apart(other, bucket) + kRankWeight * apart(other_rank, rank);
+    if (far < distance && room_in(tail_[i].segment) >= bytes) {
       nearest = i;
-      distance = apart;
+      distance = far;
     }
   }
   return nearest;
@@ -83,14 +96,13 @@ std::uint32_t Shard::open_tail(std::uint32_t bucket, std::uint32_t rank, std::ui
     }
     close_tail(fullest);
   }
-  tail_[tails_++] = {opened, bucket, now_, static_cast<std::uint8_t>(rank)};
+  tail_[tails_++] = {opened, bucket, static_cast<std::uint8_t>(rank)};
   return opened;
 }
 
 std::uint32_t Shard::own_tail(std::uint32_t bucket, std::uint32_t rank, std::uint32_t bytes) noexcept {
   for (std::uint32_t i = 0; i < tails_; ++i) {
     if (tail_[i].bucket != bucket || tail_[i].rank != rank || room_in(tail_[i].segment) < bytes) continue;
-    tail_[i].last_append_s = now_;
     return tail_[i].segment;
   }
   return kNoSegment;
@@ -98,25 +110,16 @@ std::uint32_t Shard::own_tail(std::uint32_t bucket, std::uint32_t rank, std::uin
 
 std::uint32_t Shard::tail_for(UnixSeconds expires_at, std::uint32_t bytes, std::uint32_t rank,
                               bool may_evict) noexcept {
-  constexpr UnixSeconds kIdleSeconds = 16;
   const std::uint32_t bucket = ttl_bucket_of(expires_at == kNever ? kNeverExpires
                                              : expires_at > now_  ? expires_at - now_
                                                                   : 1);
   if (const std::uint32_t there = own_tail(bucket, rank, bytes); there != kNoSegment) return there;
   bool own = false;
-  std::uint32_t idle = tails_;
-  for (std::uint32_t i = 0; i < tails_; ++i) {
-    own |= tail_[i].bucket == bucket && tail_[i].rank == rank;
-    if (tail_[i].last_append_s + kIdleSeconds <= now_) idle = i;
-  }
-  const std::uint32_t nearest = nearest_tail(bucket, rank, bytes);
-  if (!own && tails_ == tails_max_) {
-    if (idle < tails_) {
-      close_tail(idle);  // Somebody else's, not in use: this bucket takes its turn.
-    } else if (nearest < tails_) {
-      tail_[nearest].last_append_s = now_;
+  for (std::uint32_t i = 0; i < tails_; ++i) own |= tail_[i].bucket == bucket && tail_[i].rank == rank;
+  if (!own && tails_ >= tails_usual_) {
+    const std::uint32_t nearest = nearest_tail(bucket, rank, bytes);
+    if (nearest < tails_ && (tails_ == tails_max_ || apart(tail_[nearest].bucket, bucket) <= kNearBuckets))
       return tail_[nearest].segment;
-    }
   }
   // With segments short, a tail that fits worse is better than waiting for one to be freed.
   if (pool_.free_segments() <= spare_) {

@@ -74,6 +74,20 @@ void Shard::note_finished(std::uint32_t id) noexcept {
 
 std::uint64_t Shard::expired_of(const SegmentHeader& segment) const noexcept {
   if (segment.live_bytes == 0 || segment.expiry_min_s > now_) return 0;
+  if (segment.expiry_max_s <= now_) return segment.live_bytes;
+  const std::uint32_t age = now_ - segment.created_s, reached = SegmentRank::end_bin_of(age);
+  std::uint64_t all = 0, gone = 0;
+  for (std::uint32_t bin = 0; bin < SegmentRank::kEndBins; ++bin) {
+    const std::uint64_t bytes = ranks_[segment.id].ends[bin];
+    all += bytes;
+    if (bin < reached || bin == 0) gone += bytes;
+    // Of a bin from 2^n to 2^(n+1) seconds, what lies before now.
+    if (bin == reached && bin != 0 && bin + 1 < SegmentRank::kEndBins) gone += (bytes * age >> (bin - 1)) - bytes;
+  }
+  // What expired and was asked for again has been stored anew, and is dead here: it is taken for the first of what
+  // ended.
+  const std::uint64_t dead = segment.used_bytes - segment.live_bytes;
+  if (all != 0) return gone > dead ? std::min<std::uint64_t>(gone - dead, segment.live_bytes) : 0;
   const std::uint64_t past = now_ - segment.expiry_min_s;
   const std::uint64_t range =
       segment.expiry_max_s == kNeverExpires ? 2 * past : segment.expiry_max_s - segment.expiry_min_s;
@@ -83,12 +97,12 @@ std::uint64_t Shard::expired_of(const SegmentHeader& segment) const noexcept {
 std::uint32_t Shard::most_expired() noexcept {
   constexpr std::uint32_t kHeadersMax = 128;
   // Less than this is not worth the copying.
-  std::uint64_t most = pool_.geometry().segment_bytes / 4;
+  std::uint64_t most = pool_.geometry().segment_bytes / 8;
   std::uint32_t chosen = kNoSegment;
   for (std::uint32_t looked = 0; looked < std::min(kHeadersMax, pool_.segments()); ++looked) {
     if (++look_cursor_ >= pool_.segments()) look_cursor_ = 0;
     const SegmentHeader& segment = pool_.header(look_cursor_);
-    if (segment.expiry_max_s == kNeverExpires || !evictable(segment) || expired_of(segment) <= most) continue;
+    if (!evictable(segment) || expired_of(segment) <= most) continue;
     most = expired_of(segment);
     chosen = look_cursor_;
   }

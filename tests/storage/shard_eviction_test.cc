@@ -284,6 +284,45 @@ TEST_CASE("two thousand lifetimes in four shards of 256 MiB leave at most one se
   }
 }
 
+TEST_CASE("lifetimes far apart and items up to a whole segment share few tails while some of them fall idle",
+          "[storage][ttl]") {
+  // More lifetimes than tails, seconds in which tails fall idle and are closed, and items that fit no tail: whichever
+  // is chosen has the room (a number of a tail from before another was closed once had not).
+  TestShard shard(1 << 20, {.segment_bytes = 16 * 1024});
+  std::mt19937_64 random(1717);
+  UnixSeconds now = kStart;
+  for (int i = 0; i < 20'000; ++i) {
+    const std::size_t bytes = random() % 8 == 0 ? random() % 16'000 : random() % 300;
+    const UnixSeconds expires_at = random() % 8 == 0 ? kNever : now + 1 + (1u << random() % 24);
+    INFO("seed 1717, item " << i << " of " << bytes << " bytes, " << expires_at << " in second " << now);
+    REQUIRE(shard.put("k" + std::to_string(random() % 5000), value_of(1, 0, bytes), now, expires_at) ==
+            StoreStatus::kStored);
+    if (random() % 8 == 0) now += static_cast<UnixSeconds>(random() % 40);
+    if (random() % 4 == 0) shard->tick(now, 4096);
+  }
+  REQUIRE(shard.audit(now) == "");
+}
+
+TEST_CASE("greedy takes the oldest segment where all it looks at are pinned", "[storage][eviction][pin]") {
+  // 128 headers are looked at for a window: of 400 segments, all but the first few are pinned.
+  TestShard shard(8192 + 400 * (8192 + 112), {.segment_bytes = 8192});
+  int next = 0;
+  const auto put = [&] { return shard.put("k" + std::to_string(next++), value_of(1, 0, 900)); };
+  while (shard->stats().evicted_segments == 0) REQUIRE(put() == StoreStatus::kStored);
+  std::vector<std::uint32_t> pins;
+  std::vector<bool> pinned(shard->geometry().segments);
+  for (int i = 0; i < next; ++i) {
+    if (!shard.get("k" + std::to_string(i)) || shard.view.segment < 8 || pinned[shard.view.segment]) continue;
+    REQUIRE(shard->pin(shard.view.segment));
+    pinned[shard.view.segment] = true;
+    pins.push_back(shard.view.segment);
+  }
+  REQUIRE(pins.size() > 350);
+  for (int i = 0; i < 2000; ++i) REQUIRE(put() == StoreStatus::kStored);
+  for (const std::uint32_t id : pins) shard->unpin(id);
+  REQUIRE(shard.audit() == "");
+}
+
 TEST_CASE("with lifetimes mixed expired items hold at most a twentieth of memory", "[storage][ttl]") {
   // A minute, ten minutes and an hour; in a second twenty new items of 320 B, so that a full shard evicts and a roomy
   // one does not. What is held is counted, not estimated: items that the index has, less those that are served.
