@@ -303,26 +303,6 @@ TEST_CASE("lifetimes far apart and items up to a whole segment share few tails w
   REQUIRE(shard.audit(now) == "");
 }
 
-TEST_CASE("greedy takes the oldest segment where all it looks at are pinned", "[storage][eviction][pin]") {
-  // 128 headers are looked at for a window: of 400 segments, all but the first few are pinned.
-  TestShard shard(8192 + 400 * (8192 + 112), {.segment_bytes = 8192});
-  int next = 0;
-  const auto put = [&] { return shard.put("k" + std::to_string(next++), value_of(1, 0, 900)); };
-  while (shard->stats().evicted_segments == 0) REQUIRE(put() == StoreStatus::kStored);
-  std::vector<std::uint32_t> pins;
-  std::vector<bool> pinned(shard->geometry().segments);
-  for (int i = 0; i < next; ++i) {
-    if (!shard.get("k" + std::to_string(i)) || shard.view.segment < 8 || pinned[shard.view.segment]) continue;
-    REQUIRE(shard->pin(shard.view.segment));
-    pinned[shard.view.segment] = true;
-    pins.push_back(shard.view.segment);
-  }
-  REQUIRE(pins.size() > 350);
-  for (int i = 0; i < 2000; ++i) REQUIRE(put() == StoreStatus::kStored);
-  for (const std::uint32_t id : pins) shard->unpin(id);
-  REQUIRE(shard.audit() == "");
-}
-
 TEST_CASE("with lifetimes mixed expired items hold at most a twentieth of memory", "[storage][ttl]") {
   // A minute, ten minutes and an hour; in a second twenty new items of 320 B, so that a full shard evicts and a roomy
   // one does not. What is held is counted, not estimated: items that the index has, less those that are served.
