@@ -1,8 +1,8 @@
 /// How long may one call take? Times every call, eviction and the index's growth included: SETs and ticks with memory
-/// full, evicting as a shard does by default; SETs and ticks while the index grows from nothing; GETs. Prints p50 to p99.99 and the
-/// longest, and what one call copied and touched at most. Time in which the kernel ran somebody else is taken off.
-/// Arguments: MiB of memory (default 1024), thousands of items that the index grows to (default 4000). 100 million
-/// items of 45 B need 9 GiB of memory.
+/// full, evicting as a shard does by default; SETs and ticks while the index grows from nothing; GETs. Prints p50 to
+/// p99.99 and the longest, and what one call copied and touched at most. Time in which the kernel ran somebody else is
+/// taken off. Arguments: MiB of memory (default 1024), thousands of items that the index grows to (default 4000). 100
+/// million items of 45 B need 9 GiB of memory.
 #include <array>
 #include <charconv>
 #include <cstdio>
