@@ -86,7 +86,9 @@ TEST_CASE("full memory: a set never fails, a hit is right, what was missed stays
         run_conformance(*shard, workload, {.seed = seed, .steps = kStepsPerRun, .may_forget = true});
     REQUIRE(result.failure == "");
     REQUIRE(result.no_memory == 0);
-    REQUIRE(shard->stats().evicted_items > 100);
+    INFO("seed " << seed);
+    const std::uint64_t least = workload.ttl_per_1000 == 1000 ? 20 : 100;  // Expiry frees most of it then.
+    REQUIRE(shard->stats().evicted_items > least);
   }
 }
 
