@@ -43,10 +43,10 @@ struct alignas(64) Packet {
   std::uint16_t l2_bytes = 0;   ///< Ethernet header with VLAN tag; set by whoever parsed or wrote the headers.
   std::uint16_t l3_bytes = 0;   ///< IP header with options; in frames of ours 20 for IPv4, 40 for IPv6.
   MonotonicNs received_ns = 0;  ///< When rx_burst returned it.
-  std::uint16_t cursor =
-      0;  ///< For the application: where in the payload work goes on, when a packet travels between workers.
-  std::uint8_t mark = 0;            ///< For the application: travel state.
-  std::uint8_t port = 0;            ///< Index of the port it came in by.
+  std::uint16_t cursor = 0;  ///< For the application; 0 from rx_burst: where in the payload work goes on, or how many
+                             ///< workers a frame has been to, when a packet travels between them.
+  std::uint8_t mark = 0;     ///< For the application; 0 from rx_burst: travel state.
+  std::uint8_t port = 0;     ///< Index of the port it came in by.
   std::uint16_t segment_bytes = 0;  ///< With kTxTcpSegment: payload of each segment but the last.
   std::uint8_t l4_bytes = 0;        ///< TCP header with options; set with kTxTcpSegment.
   std::uint8_t reserved = 0;

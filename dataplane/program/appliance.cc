@@ -18,30 +18,18 @@
 
 #include "control/abi/config_slot.h"
 #include "control/abi/reader.h"
-#include "dataplane/core/group.h"
-#include "dataplane/core/placement.h"
-#include "dataplane/core/sasl.h"
-#include "dataplane/core/worker.h"
-#include "dataplane/program/items.h"
-#include "dataplane/program/log.h"
+#include "dataplane/program/appliance_inside.h"
 #include "dataplane/program/notify.h"
 #include "dataplane/program/ports.h"
 #include "dataplane/program/privileges.h"
-#include "dataplane/program/topology.h"
 #include "dataplane/program/wish.h"
-#include "dataplane/program/worker_loop.h"
-#include "nicpipe/dpdk/eal.h"
-#include "nicpipe/dpdk/port.h"
-#include "nicpipe/flow_hash.h"
 #include "storage/shard.h"
 
 namespace gannet::dataplane {
 namespace {
 
-namespace dpdk = nicpipe::dpdk;
 using Loop = WorkerLoop<Worker, dpdk::Endpoint>;
 
-constexpr MonotonicNs kNsPerMs = 1'000'000;
 constexpr MonotonicNs kDrainNs = 2'000 * kNsPerMs;  ///< Longest wait for answers under way when stopping.
 constexpr long kWatchEveryNs = 100'000'000;
 constexpr long kWatchRestoreEveryNs = 2'000'000;  ///< While items left behind are read: how long that takes is told.
@@ -89,60 +77,6 @@ void pin_this_thread(const std::vector<std::int32_t>& cpus) {
 }
 
 }  // namespace
-
-struct Appliance::Inside {
-  Inside(abi::Shared& file, int memory, int former)
-      : shared(file), start(file.start), memory_fd(memory), former_fd(former) {}
-
-  abi::Shared& shared;
-  const abi::StartConfig start;  ///< A copy: nobody may change it under us.
-  const int memory_fd, former_fd;
-  Machine machine;
-  Plan plan;
-  std::vector<std::string> warnings;
-
-  // In the order of their making; taken down the other way round.
-  Items items;
-  std::unique_ptr<dpdk::Eal> eal;
-  std::vector<std::unique_ptr<dpdk::Port>> ports;
-  std::vector<std::unique_ptr<nicpipe::Dispatch>> dispatch;  ///< One a port; nullptr: the device decides.
-  std::unique_ptr<SaslUsers> users;                          ///< nullptr: everybody may speak.
-  nicpipe::tcp::Key isn_key, cookie_key;
-  std::unique_ptr<WorkerGroup> group;
-  std::vector<std::unique_ptr<Worker>> workers;
-  LoopSignals signals;
-  std::vector<LoopReport> reports;
-  std::vector<std::thread> threads;
-  std::vector<bool> link_was_up;
-  bool steered = false;  ///< Every device brings udp_port + 1 + k to worker k by itself.
-  std::uint64_t device_drops = 0;
-  std::uint64_t started_ns = 0;  ///< When main() began.
-  bool restored = false;
-  std::uint64_t damage_told = 0, conflicts_told = 0;
-
-  [[nodiscard]] abi::DataplaneStatus& status() const noexcept { return shared.dataplane; }
-  void beat() const noexcept { status().heartbeat_ns.store(LoopClock::mono_now(), std::memory_order_relaxed); }
-  void warn(std::string sentence) {
-    log(LogLevel::kWarn, sentence);
-    warnings.push_back(std::move(sentence));
-  }
-
-  [[nodiscard]] Ending place();
-  [[nodiscard]] Ending open_memory();
-  [[nodiscard]] Ending open_ports();
-  [[nodiscard]] Ending read_users();
-  [[nodiscard]] Ending make_workers();
-  void run_worker(std::uint32_t index);
-  void publish();
-  void watch_restore();
-  void watch_damage();
-  void watch_conflicts();
-  void publish_port(std::size_t index);
-  void look_at_ports();
-  [[nodiscard]] bool all(std::atomic<bool> LoopReport::*what) const;
-  void wait_for(std::atomic<bool> LoopReport::*what) const;
-  [[nodiscard]] std::uint64_t audit();
-};
 
 Ending Appliance::Inside::place() {
   if (std::string sentence = judge_start(start); !sentence.empty()) return {2, std::move(sentence)};
@@ -319,97 +253,6 @@ void Appliance::Inside::wait_for(std::atomic<bool> LoopReport::*what) const {
     beat();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-}
-
-void Appliance::Inside::publish_port(std::size_t index) {
-  const dpdk::Port& port = *ports[index];
-  const nicpipe::Capabilities& can = port.capabilities();
-  abi::DataplaneStatus::Port& out = status().port[index];
-  out.rx_queues.store(port.rx_queues(), std::memory_order_relaxed);
-  out.tx_queues.store(port.tx_queues(), std::memory_order_relaxed);
-  out.mtu.store(can.mtu, std::memory_order_relaxed);
-  out.capabilities.store(capability_bits(can), std::memory_order_relaxed);
-  out.mac = mac_of(start.port[index], port).bytes;
-  out.link_up = link_was_up[index] ? 1 : 0;
-  out.dispatch_in_software = dispatch[index] != nullptr ? 1 : 0;
-  abi::set_text(out.device, port.device());
-}
-
-void Appliance::Inside::publish() {
-  for (std::size_t index = 0; index < ports.size(); ++index) publish_port(index);
-  for (std::size_t i = 0; i < warnings.size() && i + 1 < status().message.size(); ++i)
-    abi::set_text(status().message[i + 1], warnings[i]);
-  const std::uint64_t duration_ns = LoopClock::mono_now() - started_ns;
-  status().ports.store(ports.size(), std::memory_order_relaxed);
-  status().workers.store(start.workers, std::memory_order_release);
-  status().start_duration_ns.store(duration_ns, std::memory_order_relaxed);
-  status().warm.store(items.warm ? 1 : 0, std::memory_order_relaxed);
-  abi::set_text(status().story, items.story);
-  status().phase.store(static_cast<std::uint64_t>(abi::Phase::kServing), std::memory_order_release);
-  notify_supervisor("READY=1\nSTATUS=serving\n");
-  log(LogLevel::kInfo, "serving",
-      {{"workers", std::to_string(start.workers)},
-       {"udp_port", std::to_string(start.udp_port)},
-       {"tcp_port", std::to_string(start.tcp_port)},
-       {"memory_bytes", std::to_string(items.arena.bytes().size())},
-       {"start_ms", std::to_string(duration_ns / kNsPerMs)},
-       {"start", items.warm ? "warm" : "cold"},
-       {"because", items.story}});
-}
-
-/// Once every worker has read what was left, says so and how long it took.
-void Appliance::Inside::watch_restore() {
-  if (restored || group->gauge_of(&abi::WorkerGauges::segments_kept) != 0) return;
-  restored = true;
-  const std::uint64_t took_ns = LoopClock::mono_now() - started_ns;
-  status().restored_ns.store(took_ns, std::memory_order_release);
-  if (!items.warm) return;
-  log(LogLevel::kInfo, "the items left behind are served again",
-      {{"items", std::to_string(group->gauge_of(&abi::WorkerGauges::restored_items))},
-       {"dropped", std::to_string(group->gauge_of(&abi::WorkerGauges::restore_dropped))},
-       {"damaged_segments", std::to_string(group->gauge_of(&abi::WorkerGauges::damaged_segments))},
-       {"took_ms", std::to_string(took_ns / kNsPerMs)}});
-}
-
-/// A damaged segment is worth a line each time; whoever reads it has to look at the memory of the machine.
-void Appliance::Inside::watch_damage() {
-  const std::uint64_t now = group->gauge_of(&abi::WorkerGauges::damaged_segments);
-  if (now <= damage_told) return;
-  damage_told = now;
-  log(LogLevel::kError,
-      "item memory was damaged; what a checksum did not vouch for is not served: test this machine's memory",
-      {{"segments", std::to_string(now)},
-       {"items", std::to_string(group->gauge_of(&abi::WorkerGauges::damaged_items))}});
-}
-
-/// Somebody else answers for our address: clients reach him or us, by chance. At most a line each time we look.
-void Appliance::Inside::watch_conflicts() {
-  std::uint64_t now = 0;
-  for (std::uint32_t k = 0; k < start.workers; ++k)
-    now += shared.worker[k].counters.drop_address_conflict.load(std::memory_order_relaxed);
-  if (now <= conflicts_told) return;
-  log(LogLevel::kError, "another machine on the wire claims our address: give one of the two another one",
-      {{"frames", std::to_string(now - conflicts_told)}});
-  conflicts_told = now;
-}
-
-/// Links that came up are told our addresses; what devices dropped is counted on worker 0, whose block has that one
-/// cell written from here.
-void Appliance::Inside::look_at_ports() {
-  std::uint64_t drops = 0;
-  for (std::size_t index = 0; index < ports.size(); ++index) {
-    const bool up = ports[index]->link_up();
-    if (up != link_was_up[index]) {
-      log(LogLevel::kInfo, up ? "link up" : "link down",
-          {{"port", std::to_string(index)}, {"device", ports[index]->device()}});
-      link_was_up[index] = up;
-      status().port[index].link_up = up ? 1 : 0;
-      if (up) signals.announcements[index].fetch_add(1, std::memory_order_release);
-    }
-    drops += ports[index]->counters().dropped();
-  }
-  if (drops > device_drops) abi::bump(shared.worker[0].counters.drop_device, drops - device_drops);
-  device_drops = drops;
 }
 
 /// Walks every shard; slow. Gives the number of broken invariants.
