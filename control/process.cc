@@ -23,7 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kTurnMs = 100;
+/// Between two looks at gannetd: while it starts, somebody waits for the moment it serves.
+constexpr int kTurnMs = 100, kTurnWhileStartingMs = 5;
 constexpr int kExitOwnFailure = 1;
 
 int refuse(int code, const std::string& sentence) {
@@ -168,7 +169,8 @@ int run_control(const ControlOptions& options) {
     polls.push_back({signal_fd.get(), POLLIN, 0});
     polls.push_back({appliance.watch_fd(), POLLIN, 0});
     admin.add_to(polls);
-    if (::poll(polls.data(), polls.size(), kTurnMs) < 0 && errno != EINTR)
+    const bool starting = appliance.state() == abi::Supervision::kStarting;
+    if (::poll(polls.data(), polls.size(), starting ? kTurnWhileStartingMs : kTurnMs) < 0 && errno != EINTR)
       return refuse(kExitOwnFailure, fmt::format("poll failed: {}", std::strerror(errno)));
     if (polls[0].revents != 0) take_signals(signal_fd.get(), appliance);
     admin.serve(polls, monotonic_ns(),

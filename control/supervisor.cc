@@ -40,10 +40,11 @@ void Supervisor::start_failed(MonotonicNs now, bool hopeless) noexcept {
 }
 
 void Supervisor::wait(MonotonicNs now) noexcept {
-  const std::uint32_t doublings = std::min<std::uint32_t>(failures_, 20);
-  ++failures_;
   state_ = Supervision::kWaiting;
-  due_ns_ = now + std::min(rules_.backoff_first_ns << doublings, rules_.backoff_most_ns);
+  due_ns_ = now;
+  if (failures_++ == 0) return;
+  const std::uint32_t doublings = std::min<std::uint32_t>(failures_ - 2, 20);
+  due_ns_ += std::min(rules_.backoff_first_ns << doublings, rules_.backoff_most_ns);
 }
 
 void Supervisor::ended(MonotonicNs now, const Ending& ending) noexcept {

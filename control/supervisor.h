@@ -11,7 +11,8 @@
 namespace gannet::control {
 
 struct SupervisorRules {
-  MonotonicNs backoff_first_ns = 200'000'000;     ///< After the first crash; each further one waits twice as long...
+  /// After the first crash it is started at once: its clients wait. From the second on this long, then twice as long...
+  MonotonicNs backoff_first_ns = 200'000'000;
   MonotonicNs backoff_most_ns = 30'000'000'000;   ///< ...up to this.
   MonotonicNs healthy_after_ns = 30'000'000'000;  ///< Served for so long, a crash counts as the first again.
   MonotonicNs stop_grace_ns = 10'000'000'000;     ///< Asked to stop and still alive: killed.
