@@ -1,7 +1,7 @@
 /// How many GETs a second does one worker answer over TCP when the device costs nothing? 32 B keys, 64 B values, every
 /// answer checked. The clients are an engine of our own in the same thread; only the processor time of the worker's
 /// turns is counted (two readings of the thread's clock a turn included). Arguments: MiB of items (default 256),
-/// thousands of GETs a case (default 2000).
+/// thousands of GETs a case (default 2000), then connections and depth of a single case instead of all.
 #include <time.h>
 
 #include <algorithm>
@@ -24,9 +24,14 @@ using bench::Key;
 using nicpipe::Packet;
 
 constexpr std::size_t kBufferBytes = 2048, kHeadroom = 128, kBuffers = 16384;
+constexpr std::uint32_t kConnectionsMax = 2048;
 constexpr std::size_t kRequestBytes = 24 + bench::kKeyBytes, kAnswerBytes = 24 + 4 + bench::kValueBytes;
 constexpr nicpipe::Mac kServerMac{{2, 0, 10, 77, 0, 2}}, kClientMac{{2, 0, 10, 77, 0, 1}};
 constexpr nicpipe::Ipv4 kServer{0x0a4d0002}, kClient{0x0a4d0001};
+
+/// The clock of both ends: it stands for what the turns would take, so that counted instructions are the same each time.
+constexpr MonotonicNs kTurnNs = 30'000;
+MonotonicNs clock_ns = 1'000'000'000;
 
 double thread_ns() {
   timespec now{};
@@ -85,12 +90,8 @@ void run(ItemSet& items, std::uint32_t connections, std::uint32_t depth, std::ui
   host.address = kServer;
   host.capabilities = offloads();
   options.ports = {host};
-  options.tcp = {.port = 11211, .connections_max = 2048, .isn_key = {1, 2}, .cookie_key = {3, 4}};
-  options.mono_now = [] {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<MonotonicNs>(now.tv_sec) * 1'000'000'000 + static_cast<MonotonicNs>(now.tv_nsec);
-  };
+  options.tcp = {.port = 11211, .connections_max = kConnectionsMax, .isn_key = {1, 2}, .cookie_key = {3, 4}};
+  options.mono_now = [] { return clock_ns; };
   const auto worker = std::make_unique<dataplane::Worker>(group, items.shard(), options);
 
   nicpipe::tcp::Config config;
@@ -104,7 +105,7 @@ void run(ItemSet& items, std::uint32_t connections, std::uint32_t depth, std::ui
   double server_ns = 0;
   std::uint64_t turns = 0;
 
-  const auto now = [&] { return Now{.unix_s = bench::kBenchClock, .mono_ns = options.mono_now()}; };
+  const auto now = [&] { return Now{.unix_s = bench::kBenchClock, .mono_ns = clock_ns}; };
   const auto client_turn = [&] {
     while (sink.spares_wanted() > 0) sink.put_spare(pool.take());
     for (const Packet& packet : to_client) client.receive(packet, now(), sink);
@@ -128,6 +129,7 @@ void run(ItemSet& items, std::uint32_t connections, std::uint32_t depth, std::ui
       to_server[i].flags = nicpipe::kRxIpChecksumGood | nicpipe::kRxL4ChecksumGood;
       to_server[i].l2_bytes = to_server[i].l3_bytes = 0;
     }
+    clock_ns += kTurnNs;
     const Now at = now();
     const double begin = thread_ns();
     (void)worker->turn(std::span(to_server).first(burst), at);
@@ -214,9 +216,12 @@ bool number_of(std::string_view text, std::uint64_t& out) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::uint64_t mib = 256, thousands = 2000;
-  if (argc > 3 || (argc > 1 && !number_of(argv[1], mib)) || (argc > 2 && !number_of(argv[2], thousands))) {
-    std::fprintf(stderr, "usage: streams_bench [MiB of items] [thousands of GETs]\n");
+  std::array<std::uint64_t, 4> given{256, 2000, 0, 0};  // MiB, thousands, connections, depth.
+  bool right = argc <= 5 && argc != 4;
+  for (int i = 1; right && i < argc; ++i) right = number_of(argv[i], given[static_cast<std::size_t>(i) - 1]);
+  const auto [mib, thousands, connections_asked, depth_asked] = given;
+  if (!right || connections_asked > kConnectionsMax) {
+    std::fprintf(stderr, "usage: streams_bench [MiB of items] [thousands of GETs] [connections depth]\n");
     return 2;
   }
   ItemSet items(mib * bench::kMiB);
@@ -224,6 +229,11 @@ int main(int argc, char** argv) {
       "%llu MiB of items (32 B keys, 64 B values), checksums by the device, processor time of the worker's turns\n",
       static_cast<unsigned long long>(mib));
   std::printf("%11s %6s %12s %12s %16s\n", "connections", "depth", "M GET/s", "ns a GET", "GETs a turn");
+  if (argc == 5) {
+    run(items, static_cast<std::uint32_t>(connections_asked), static_cast<std::uint32_t>(depth_asked),
+        thousands * 1000);
+    return 0;
+  }
   for (const auto& [connections, depth] :
        {std::pair{64u, 1u}, {256u, 1u}, {1024u, 1u}, {64u, 4u}, {64u, 16u}, {16u, 64u}})
     run(items, connections, depth, thousands * 1000);

@@ -107,7 +107,7 @@ class Streams {
   [[nodiscard]] Take gather(Session& session, const memcache::RequestView& request, Bytes behind) noexcept;
   StreamJob& add_job(Session* session, Kind kind, const memcache::RequestView& request) noexcept;
   void aim(StreamJob& job) noexcept;
-  [[nodiscard]] bool may_take(Session& session, std::uint32_t room) noexcept;
+  [[nodiscard]] bool may_take(Session& session, std::uint32_t& room) noexcept;
   void keep_carry(Session& session, Bytes bytes) noexcept;
   void settle(Session& session) noexcept;
   void end_of_input(Session& session) noexcept;
@@ -166,7 +166,8 @@ class Streams {
   Now now_;                             ///< Of this turn.
   nicpipe::tcp::Sink* sink_ = nullptr;  ///< Of this turn.
 
-  std::array<StreamJob, kStageJobsMax> jobs_;
+  std::array<nicpipe::tcp::Event, 64> events_;
+  std::array<StreamJob, kStageJobsMax + 1> jobs_;  ///< The last is never used: where the framer parses when all are.
   std::array<Answer, kStageJobsMax> answers_;
   std::array<Session*, kStageJobsMax> visited_{};
   std::uint32_t jobs_count_ = 0;

@@ -4,9 +4,9 @@
 
 #include <cstring>
 
-#include "dataplane/core/copy.h"
 #include "dataplane/core/executor.h"
 #include "dataplane/core/stream.h"
+#include "storage/base/copy.h"
 #include "storage/base/must.h"
 
 namespace gannet::dataplane {
@@ -28,17 +28,20 @@ void Streams<S, E>::deliver(Session& session, Answer& answer) noexcept {
   if (!answer.speaks) return abi::bump(counters_.quiet_silences);
   abi::bump(counters_.answers);
   const bool points = answer.in_segment && answer.value.size() >= kStreamPointBytesMin;
+  const std::uint32_t head = answer.head_bytes();
+  if (session.first == nullptr && answer.message_bytes() <= nicpipe::tcp::kBlockBytes) [[likely]] {
+    // Laid out where it leaves from.
+    const MutableBytes room = engine_->extend(session.id, static_cast<std::uint32_t>(answer.message_bytes()));
+    if (!room.empty()) [[likely]] {
+      write_head(room.data(), answer);
+      if (!answer.value.empty()) copy_value(room.data() + head, answer.value.data(), answer.value.size());
+      return;
+    }
+  }
   if (session.first != nullptr || points || answer.message_bytes() > engine_->writable_bytes(session.id)) [[unlikely]]
     return park(session, answer);
-  std::array<std::byte, kAnswerHeadBytesMax + 256> message;
-  const std::uint32_t head = answer.head_bytes();
+  std::array<std::byte, kAnswerHeadBytesMax> message;
   write_head(message.data(), answer);
-  if (head + answer.value.size() <= message.size()) [[likely]] {  // One copy more, one call less.
-    if (!answer.value.empty()) copy_value(message.data() + head, answer.value.data(), answer.value.size());
-    const auto bytes = static_cast<std::uint32_t>(head + answer.value.size());
-    MUST_EQ(engine_->write(session.id, Bytes{message}.first(bytes)), bytes);
-    return;
-  }
   MUST_EQ(engine_->write(session.id, Bytes{message}.first(head)), head);
   MUST_EQ(engine_->write(session.id, answer.value), answer.value.size());
 }

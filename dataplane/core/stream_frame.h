@@ -29,12 +29,11 @@ namespace detail {
 /// What happened to connections since the last turn. True: something did.
 template <class S, class E>
 bool Streams<S, E>::take_events() noexcept {
-  std::array<nicpipe::tcp::Event, 64> events;
   std::uint32_t total = 0;
   for (;;) {
-    const std::uint32_t count = engine_->take_events(events);
+    const std::uint32_t count = engine_->take_events(events_);
     for (std::uint32_t i = 0; i < count; ++i) {
-      const nicpipe::tcp::Event& event = events[i];
+      const nicpipe::tcp::Event& event = events_[i];
       if ((event.what & nicpipe::tcp::kOpened) != 0) {
         Session& session = sessions_.open(event.id);
         session.authenticated = users_ == nullptr;
@@ -49,14 +48,14 @@ bool Streams<S, E>::take_events() noexcept {
       }
     }
     total += count;
-    if (count < events.size() || total >= sessions_.slots()) return total > 0;
+    if (count < events_.size() || total >= sessions_.slots()) return total > 0;
   }
 }
 
 /// Everything about a session that leaves no pointer into the engine's bytes. True: requests may be framed.
 template <class S, class E>
 bool Streams<S, E>::attend(Session& session) noexcept {
-  const bool sent = drain(session);
+  const bool sent = session.first == nullptr || drain(session);
   switch (session.mode) {
     case Mode::kEnding:
     case Mode::kEnded:
@@ -72,9 +71,9 @@ bool Streams<S, E>::attend(Session& session) noexcept {
       break;
   }
   if (!sent) return false;  // Its peer reads too slowly: kWritable wakes it.
-  absorb(session);
+  if (session.mode != Mode::kHead) absorb(session);
   if (session.mode == Mode::kHead && session.carry > 0) fill_carry(session);
-  end_of_input(session);
+  if (session.peer_closed) end_of_input(session);
   return session.mode == Mode::kHead;
 }
 
@@ -145,10 +144,11 @@ void Streams<S, E>::fill_carry(Session& session) noexcept {
 /// Requests in the first piece of what is readable become jobs.
 template <class S, class E>
 void Streams<S, E>::frame(Session& session) noexcept {
-  const auto room = engine_->writable_bytes(session.id) / kParcelBytes;
+  // Of the first request it is enough to know that there is room for it.
+  std::uint32_t room = engine_->can_write(session.id, kParcelBytes) ? 1 : 0;
   Bytes rest = engine_->readable(session.id);
-  memcache::RequestView request;
   if (session.carry > 0) {
+    memcache::RequestView request;
     std::byte* const carry = sessions_.carry_of(session);
     if (session.carry < memcache::kHeaderBytes) return;
     const memcache::ParseStatus judged = memcache::judge_header(carry, request);
@@ -166,6 +166,7 @@ void Streams<S, E>::frame(Session& session) noexcept {
       return;
     }
     if (rest.size() < memcache::kHeaderBytes) return keep_carry(session, rest);
+    memcache::RequestView& request = jobs_[jobs_count_].request;  // Where it stays if it is taken.
     const memcache::ParseStatus judged = memcache::judge_header(rest.data(), request);
     std::uint32_t head = memcache::kHeaderBytes;
     if (judged == memcache::ParseStatus::kOk) {
@@ -192,9 +193,11 @@ void Streams<S, E>::keep_carry(Session& session, Bytes bytes) noexcept {
 }
 
 /// Whether there is room for one request more: in the stage, for its answer towards the peer, for a parcel should it
-/// need one. Each answer counts as a whole parcel; a longer one waits in its segment.
+/// need one. Each answer counts as a whole parcel; a longer one waits in its segment. `room`: in answers, as far as is
+/// known; not 0 may be less than there is.
 template <class S, class E>
-bool Streams<S, E>::may_take(Session& session, std::uint32_t room) noexcept {
+bool Streams<S, E>::may_take(Session& session, std::uint32_t& room) noexcept {
+  if (session.owed + session.jobs >= room && room > 0) room = engine_->writable_bytes(session.id) / kParcelBytes;
   if (session.owed + session.jobs >= room) {
     engine_->want_writable(session.id);
     session.starved = true;
@@ -286,7 +289,7 @@ template <class S, class E>
 StreamJob& Streams<S, E>::add_job(Session* session, Kind kind, const memcache::RequestView& request) noexcept {
   MUST_LT(jobs_count_, kStageJobsMax);
   StreamJob& job = jobs_[jobs_count_++];
-  job.request = request;
+  if (&job.request != &request) job.request = request;
   job.probe = {};
   job.session = session;
   job.parcel = nullptr;
@@ -319,7 +322,7 @@ void Streams<S, E>::settle(Session& session) noexcept {
   if (session.taken > 0) engine_->consume(session.id, session.taken, *sink_);
   if (session.taken > 0) moved_ = true;
   session.taken = 0;
-  end_of_input(session);
+  if (session.peer_closed) end_of_input(session);
   const bool starved = session.starved;
   session.starved = false;
   switch (session.mode) {
@@ -343,7 +346,7 @@ void Streams<S, E>::settle(Session& session) noexcept {
 /// After the peer's FIN: once all that came is taken, nothing will complete what is begun.
 template <class S, class E>
 void Streams<S, E>::end_of_input(Session& session) noexcept {
-  if (!session.peer_closed || session.mode == Mode::kAway || session.mode >= Mode::kEnding) return;
+  if (session.mode == Mode::kAway || session.mode >= Mode::kEnding) return;
   if (session.jobs > 0 || engine_->readable_bytes(session.id) > 0) return;
   if (session.mode == Mode::kHead && session.carry >= memcache::kHeaderBytes) {
     memcache::RequestView request;  // A whole request that could not be taken yet is still executed.

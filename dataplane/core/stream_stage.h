@@ -133,7 +133,7 @@ std::uint32_t Streams<S, E>::find_values(std::uint32_t first, Executor<S>& execu
     answer = Answer{};
     answer.opcode = job.request.opcode;
     answer.opaque = job.request.opaque;
-    executor.run(job.request, job.probe, answer);
+    executor.get(job.request, job.probe, answer);
     job.executed = true;
     job.latency_class = static_cast<std::uint8_t>(latency_class_of(memcache::Action::kGet, answer.status));
     if (answer.in_segment && answer.value.size() < kStreamPointBytesMin) {

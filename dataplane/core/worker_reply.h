@@ -6,13 +6,13 @@
 #include <cstring>
 #include <utility>
 
-#include "dataplane/core/copy.h"
 #include "dataplane/core/executor.h"
 #include "dataplane/core/mixed.h"
 #include "dataplane/core/stat.h"
 #include "dataplane/core/udp_message.h"
 #include "dataplane/core/worker.h"
 #include "nicpipe/udp.h"
+#include "storage/base/copy.h"
 #include "storage/base/must.h"
 
 namespace gannet::dataplane {

@@ -66,6 +66,7 @@ struct Config {
   bool ecn = true;       ///< RFC 3168, if a peer's SYN asks for it.
   bool ecn_ask = false;  ///< The same for connections that we open.
   Congestion congestion = Congestion::kCubic;
+  bool prediction = true;  ///< The common segments go a shorter way, with the same outcome. Off: for tests of that.
 
   // Time.
   MonotonicNs rto_min_ns = 200'000'000;  ///< RFC 6298 says 1 s; racks want less.

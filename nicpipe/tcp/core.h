@@ -36,9 +36,15 @@ class Core {
   explicit Core(const Config& settings);
 
   // table.cc: slots, names, lists.
-  [[nodiscard]] Connection* find(ConnectionId id) noexcept;  ///< Null: stale.
-  [[nodiscard]] std::uint32_t slot_of(const Connection& c) const noexcept;
-  [[nodiscard]] ConnectionId id_of(const Connection& c) const noexcept;
+  [[nodiscard]] Connection* find(ConnectionId id) noexcept {  ///< Null: stale.
+    if (id.slot >= connections.size()) return nullptr;
+    Connection& c = connections[id.slot];
+    return c.generation == id.generation && c.state != State::kFree && !c.is_orphan ? &c : nullptr;
+  }
+  [[nodiscard]] std::uint32_t slot_of(const Connection& c) const noexcept {
+    return static_cast<std::uint32_t>(&c - &connections[0]);
+  }
+  [[nodiscard]] ConnectionId id_of(const Connection& c) const noexcept { return {slot_of(c), c.generation}; }
   [[nodiscard]] Connection* lookup(const Tuple& tuple) noexcept;
   /// Null when there is none left, or its source has too many; counted. In the table, state still kFree.
   [[nodiscard]] Connection* open(const Route& route, Now now) noexcept;
@@ -47,10 +53,24 @@ class Core {
   void end_all(Sink& sink) noexcept;
   void release_slot(Connection& c, Sink* sink) noexcept;
   void release_received(Connection& c, Sink& sink) noexcept;
-  void event(Connection& c, std::uint8_t bits) noexcept;
-  void want_output(Connection& c) noexcept;
+  void event(Connection& c, std::uint8_t bits) noexcept {
+    if (c.is_orphan) return;
+    c.events = static_cast<std::uint8_t>(c.events | bits);
+    if (!c.in_events) announce(c);
+  }
+  void announce(Connection& c) noexcept;
+  void want_output(Connection& c) noexcept {
+    if (!c.in_output) queue_output(c);
+  }
+  void queue_output(Connection& c) noexcept;
   [[nodiscard]] std::uint32_t take_events(std::span<Event> events) noexcept;
   void set_state(Connection& c, State state) noexcept;
+
+  // expected.cc: what nearly all segments of a busy connection are. False: nothing was done, the long way has to be
+  // gone.
+  [[nodiscard]] static bool is_undisturbed(const Connection& c) noexcept;
+  [[nodiscard]] bool receive_expected(Connection& c, const Packet& packet, const Segment& s, Now now) noexcept;
+  [[nodiscard]] bool send_expected(Connection& c, Now now, Sink& sink) noexcept;
 
   // listen.cc, cookies.cc: how connections begin.
   [[nodiscard]] bool is_listening(std::uint16_t port) const noexcept;
@@ -176,6 +196,10 @@ class Core {
 
   // write.cc: bytes in.
   [[nodiscard]] std::uint32_t write(Connection& c, Bytes bytes) noexcept;
+  [[nodiscard]] MutableBytes extend(Connection& c, std::uint32_t bytes) noexcept;
+  [[nodiscard]] bool can_write(const Connection& c, std::uint32_t bytes) const noexcept;
+  [[nodiscard]] static bool may_write(const Connection& c) noexcept;
+  [[nodiscard]] bool add_block(Connection& c) noexcept;
   void count_block(Connection& c) noexcept;
   [[nodiscard]] std::uint32_t blocks_for(const Connection& c) const noexcept;
   [[nodiscard]] std::uint32_t write_room(const Connection& c) const noexcept;

@@ -48,6 +48,14 @@ std::uint32_t Engine::write(ConnectionId id, Bytes bytes) noexcept {
   Connection* const c = core_->find(id);
   return c == nullptr ? 0 : core_->write(*c, bytes);
 }
+MutableBytes Engine::extend(ConnectionId id, std::uint32_t bytes) noexcept {
+  Connection* const c = core_->find(id);
+  return c == nullptr ? MutableBytes{} : core_->extend(*c, bytes);
+}
+bool Engine::can_write(ConnectionId id, std::uint32_t bytes) const noexcept {
+  const Connection* const c = core_->find(id);
+  return c != nullptr && core_->can_write(*c, bytes);
+}
 std::uint32_t Engine::writable_bytes(ConnectionId id) const noexcept {
   const Connection* const c = core_->find(id);
   return c == nullptr ? 0 : core_->write_room(*c);

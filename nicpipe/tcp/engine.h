@@ -68,6 +68,12 @@ class Engine {
   /// Copies from the front of `bytes` into the connection's send blocks; gives how many bytes were taken. Fewer than
   /// all: kWritable comes when there is room again. 0 after shutdown().
   [[nodiscard]] std::uint32_t write(ConnectionId id, Bytes bytes) noexcept;
+  /// write() without a source: `bytes` more are written, as the caller leaves them in what is given before it calls
+  /// anything else here. Empty, and nothing happened: the connection has no room for them, or not in one piece, and
+  /// write() has to say how far they go. Needs bytes <= kBlockBytes.
+  [[nodiscard]] MutableBytes extend(ConnectionId id, std::uint32_t bytes) noexcept;
+  /// Whether writable_bytes() is at least `bytes`, more cheaply where nothing is unacknowledged.
+  [[nodiscard]] bool can_write(ConnectionId id, std::uint32_t bytes) const noexcept;
   /// Room for write(): bytes that would be taken now.
   [[nodiscard]] std::uint32_t writable_bytes(ConnectionId id) const noexcept;
   /// The same without a copy: all of `bytes` or nothing (false). They must stay as they are until

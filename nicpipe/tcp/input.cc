@@ -33,6 +33,8 @@ void Core::receive(const Packet& packet, Now now, Sink& sink) noexcept {
     return;
   }
   Connection* c = lookup(s.tuple);
+  if (c != nullptr && config.prediction && receive_expected(*c, packet, s, now)) [[likely]]
+    return;
   if (c == nullptr) [[unlikely]]
     c = receive_from_stranger(packet, s, now, sink);
   if (c == nullptr || !receive_segment(*c, packet, s, now, sink)) sink.free(packet);

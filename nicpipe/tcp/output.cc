@@ -20,6 +20,8 @@ void Core::flush(Now now, Sink& sink) noexcept {
       if (c.is_orphan) release_slot(c, &sink);
       continue;
     }
+    if (config.prediction && send_expected(c, now, sink)) [[likely]]
+      continue;
     if (send_pending(c, now, sink)) want_output(c);
   }
 }

@@ -1,5 +1,6 @@
 #include "nicpipe/tcp/segment.h"
 
+#include <cstddef>
 #include <cstring>
 
 #include "nicpipe/checksum.h"
@@ -165,6 +166,57 @@ void Outgoing::add_sacks(const SackBlock* blocks, std::uint32_t count) noexcept 
 
 std::size_t below_bytes(const Route& route) noexcept {
   return link_bytes(route.has_vlan) + (route.tuple.peer.is_v4() ? wire::ipv4::kHeaderBytes : kIpv6HeaderBytes);
+}
+
+void write_plain_segment(Packet& packet, const Route& route, const PlainSegment& what, std::uint32_t bytes,
+                         const Capabilities& device) noexcept {
+  static_assert(offsetof(Route, own_mac) == offsetof(Route, peer_mac) + sizeof(Mac), "as they stand in a frame");
+  const std::uint32_t header_bytes = wire::tcp::kHeaderBytes + (what.timestamps ? kTimestampsBytes : 0);
+  const std::uint32_t tcp_bytes = header_bytes + bytes;
+  set_bytes(packet, wire::ethernet::kHeaderBytes + wire::ipv4::kHeaderBytes + tcp_bytes);
+  packet.l2_bytes = wire::ethernet::kHeaderBytes;
+  packet.l3_bytes = wire::ipv4::kHeaderBytes;
+  packet.port = route.port;
+  packet.segment_bytes = 0;
+  packet.l4_bytes = static_cast<std::uint8_t>(header_bytes);
+  packet.flags = static_cast<std::uint16_t>((device.tx_ip_checksum ? kTxIpChecksum : 0) |
+                                            (device.tx_tcp_checksum ? kTxTcpChecksum : 0));
+
+  std::byte* const frame = packet.data;
+  const auto* const macs = reinterpret_cast<const std::byte*>(&route.peer_mac);
+  store_raw(frame, load_raw<std::uint64_t>(macs));
+  store_raw(frame + 8, load_raw<std::uint32_t>(macs + 8));
+  store_be(frame + wire::ethernet::kType, wire::ethernet::kTypeIpv4);
+  std::byte* const ip = frame + wire::ethernet::kHeaderBytes;
+  const std::uint64_t addresses =
+      byte_swap(std::uint64_t{route.tuple.own.v4().value} << 32 | route.tuple.peer.v4().value);
+  write_ipv4_raw(ip, addresses, wire::ipv4::kProtocolTcp, 0,
+                 static_cast<std::uint16_t>(wire::ipv4::kHeaderBytes + tcp_bytes), !device.tx_ip_checksum);
+
+  std::byte* const at = ip + wire::ipv4::kHeaderBytes;
+  const std::uint64_t first =
+      byte_swap(std::uint64_t{route.tuple.own_port} << 48 | std::uint64_t{route.tuple.peer_port} << 32 | what.seq);
+  const std::uint64_t second = byte_swap(std::uint64_t{what.ack} << 32 | std::uint64_t{header_bytes} << 26 |
+                                         std::uint64_t{what.flags} << 16 | what.window);
+  store_raw(at, first);
+  store_raw(at + 8, second);
+  Sum sum = (addresses >> 32) + (addresses & 0xffff'ffff) + byte_swap(std::uint16_t{wire::ipv4::kProtocolTcp}) +
+            byte_swap(static_cast<std::uint16_t>(tcp_bytes));
+  std::uint64_t times = 0;
+  if (what.timestamps) {
+    times = byte_swap(std::uint64_t{what.ts_value} << 32 | what.ts_echo);
+    store_be(at + wire::tcp::kHeaderBytes, kAlignedTimestamps);
+    store_raw(at + wire::tcp::kHeaderBytes + 4, times);
+  }
+  std::uint16_t checksum;
+  if (device.tx_tcp_checksum) {
+    checksum = fold(sum);
+  } else {
+    sum += (first >> 32) + (first & 0xffff'ffff) + (second >> 32) + (second & 0xffff'ffff);
+    if (what.timestamps) sum += byte_swap(kAlignedTimestamps) + (times >> 32) + (times & 0xffff'ffff);
+    checksum = checksum_of(sum + sum_bytes(at + header_bytes, bytes));
+  }
+  store_raw<std::uint32_t>(at + wire::tcp::kChecksum, checksum);  // And urgent pointer 0.
 }
 
 void write_segment(Packet& packet, const Route& route, const Outgoing& what, std::size_t payload_bytes,

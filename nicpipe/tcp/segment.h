@@ -15,7 +15,7 @@
 namespace gannet::nicpipe::tcp {
 
 struct SackBlock {
-  Seq start = 0, end = 0;  ///< End: the first number not received.
+  Seq start, end;  ///< End: the first number not received. Not set to 0: each received segment has room for four.
 
   friend constexpr bool operator==(const SackBlock&, const SackBlock&) = default;
 };
@@ -102,6 +102,19 @@ inline constexpr std::size_t kTimestampsBytes = 12;  ///< With their padding.
 [[nodiscard]] inline std::size_t payload_offset(const Route& route, std::size_t option_bytes) noexcept {
   return below_bytes(route) + wire::tcp::kHeaderBytes + option_bytes;
 }
+
+/// What goes into a segment with timestamps or without any option, and nothing else out of the ordinary.
+struct PlainSegment {
+  Seq seq, ack;
+  std::uint32_t ts_value, ts_echo;
+  std::uint16_t window;
+  std::uint8_t flags;
+  bool timestamps;
+};
+
+/// write_segment() for such a segment over IPv4 without a VLAN tag, `bytes` of payload and no tail.
+void write_plain_segment(Packet& packet, const Route& route, const PlainSegment& what, std::uint32_t bytes,
+                         const Capabilities& device) noexcept;
 
 /// Writes all headers into an empty packet whose payload (`payload_bytes` at payload_offset, then the tail) is there
 /// already. `segment_bytes` not 0: the device shall cut the payload into such pieces. Sets everything else in the

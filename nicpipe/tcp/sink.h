@@ -41,6 +41,17 @@ class Sink {
     MUST_LT(send_count_, sends_max_);
     sends_[send_count_++] = packet;
   }
+  /// take_packet() and send() in one: the packet is finished where it will be read. Until finish_send() nothing has
+  /// happened. Needs room() > 0.
+  [[nodiscard]] Packet& begin_send() noexcept {
+    MUST_GT(spare_count_, 0u);
+    MUST_LT(send_count_, sends_max_);
+    return sends_[send_count_] = spares_[spare_count_ - 1];
+  }
+  void finish_send() noexcept {
+    --spare_count_;
+    ++send_count_;
+  }
   /// Back to its pool.
   void free(const Packet& packet) noexcept {
     MUST_LT(free_count_, frees_max_);

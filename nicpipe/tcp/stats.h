@@ -24,9 +24,10 @@ struct Stats {
   std::uint64_t cookies_sent = 0, cookies_accepted = 0, cookies_refused = 0;
 
   // Segments.
-  std::uint64_t segments_in = 0, segments_out = 0;  ///< TSO frames count once.
-  std::uint64_t bytes_in = 0;                       ///< Payload taken in order.
-  std::uint64_t bytes_out = 0;                      ///< Payload sent the first time.
+  std::uint64_t segments_in = 0, segments_out = 0;    ///< TSO frames count once.
+  std::uint64_t predicted_in = 0, predicted_out = 0;  ///< Of those, the ones that went the shorter way (expected.cc).
+  std::uint64_t bytes_in = 0;                         ///< Payload taken in order.
+  std::uint64_t bytes_out = 0;                        ///< Payload sent the first time.
   std::uint64_t resets_out = 0;
   std::uint64_t drop_header = 0;  ///< TCP header impossible: offset, length, options cut short.
   std::uint64_t drop_checksum = 0;

@@ -47,19 +47,6 @@ Core::Core(const Config& settings)
   std::fill_n(heads.get(), heads_mask + 1, kNone);
 }
 
-std::uint32_t Core::slot_of(const Connection& c) const noexcept {
-  return static_cast<std::uint32_t>(&c - &connections[0]);
-}
-ConnectionId Core::id_of(const Connection& c) const noexcept {
-  return {slot_of(c), c.generation};
-}
-
-Connection* Core::find(ConnectionId id) noexcept {
-  if (id.slot >= connections.size()) return nullptr;
-  Connection& c = connections[id.slot];
-  return c.generation == id.generation && c.state != State::kFree && !c.is_orphan ? &c : nullptr;
-}
-
 Connection* Core::lookup(const Tuple& tuple) noexcept {
   std::uint32_t slot = heads[table_hash(config.cookie_key, tuple) & heads_mask];
   while (slot != kNone && connections[slot].route.tuple != tuple) slot = connections[slot].next;
@@ -181,10 +168,7 @@ void Core::release_slot(Connection& c, Sink* sink) noexcept {
   connections.give(slot_of(c));
 }
 
-void Core::event(Connection& c, std::uint8_t bits) noexcept {
-  if (c.is_orphan) return;
-  c.events = static_cast<std::uint8_t>(c.events | bits);
-  if (c.in_events) return;
+void Core::announce(Connection& c) noexcept {
   c.in_events = true;
   c.event_next = kNone;
   const std::uint32_t slot = slot_of(c);
@@ -213,8 +197,7 @@ std::uint32_t Core::take_events(std::span<Event> events) noexcept {
   return count;
 }
 
-void Core::want_output(Connection& c) noexcept {
-  if (c.in_output) return;
+void Core::queue_output(Connection& c) noexcept {
   c.in_output = true;
   c.output_next = kNone;
   const std::uint32_t slot = slot_of(c);

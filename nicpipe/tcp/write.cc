@@ -29,11 +29,15 @@ std::uint32_t Core::blocks_for(const Connection& c) const noexcept {
   return std::min({c.blocks_held < share ? share - c.blocks_held : 0, of_source, left});
 }
 
+bool Core::may_write(const Connection& c) noexcept {
+  const bool open = c.state == State::kEstablished || c.state == State::kCloseWait || c.state == State::kSynSent ||
+                    c.state == State::kSynReceived;
+  return open && !c.fin_wanted;
+}
+
 /// What write() would take.
 std::uint32_t Core::write_room(const Connection& c) const noexcept {
-  const bool may = c.state == State::kEstablished || c.state == State::kCloseWait || c.state == State::kSynSent ||
-                   c.state == State::kSynReceived;
-  if (!may || c.fin_wanted) return 0;
+  if (!may_write(c)) return 0;
   const std::uint32_t held = c.write_end - c.snd_una;
   if (held >= config.send_bytes_max) return 0;
   std::uint32_t fits = blocks_for(c) * kBlockBytes;
@@ -93,20 +97,49 @@ void Core::append_chunk(Connection& c, std::uint32_t index) noexcept {
   }
 }
 
+/// An empty block behind everything written; something has to be put there.
+bool Core::add_block(Connection& c) noexcept {
+  if (chunks.left() == 0 || blocks.left() == 0) return false;
+  const std::uint32_t index = chunks.take(), block = blocks.take();
+  Chunk& fresh = chunks[index];
+  fresh.data = blocks[block].bytes.data();
+  fresh.bytes = 0;
+  fresh.block = block;
+  count_block(c);
+  append_chunk(c, index);
+  return true;
+}
+
+/// With nothing unacknowledged and blocks enough for everybody, a block more is always granted.
+bool Core::can_write(const Connection& c, std::uint32_t bytes) const noexcept {
+  if (c.state == State::kEstablished && !c.fin_wanted && c.blocks_held == 0 && c.write_end == c.snd_una &&
+      bytes <= kBlockBytes && blocks.left() >= blocks.size() / 2 && chunks.left() > 0) [[likely]]
+    return true;
+  return write_room(c) >= bytes;
+}
+
+MutableBytes Core::extend(Connection& c, std::uint32_t bytes) noexcept {
+  MUST(bytes > 0 && bytes <= kBlockBytes);
+  const bool continues = c.chunk_tail != kNone && chunks[c.chunk_tail].block != kNone;
+  const std::uint32_t left = continues ? kBlockBytes - chunks[c.chunk_tail].bytes : 0;
+  if (bytes > left && (left > 0 || !can_write(c, bytes) || !add_block(c))) return {};
+  if (bytes <= left && (!may_write(c) || c.write_end - c.snd_una + bytes > config.send_bytes_max)) return {};
+  Chunk& chunk = chunks[c.chunk_tail];
+  std::byte* const at = blocks[chunk.block].bytes.data() + chunk.bytes;
+  chunk.bytes += bytes;
+  c.write_end += bytes;
+  want_output(c);
+  return {at, bytes};
+}
+
 std::uint32_t Core::write(Connection& c, Bytes bytes) noexcept {
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size(), 1u << 30));
   const std::uint32_t count = std::min(wanted, write_room(c));
   std::uint32_t done = 0;
   while (done < count) {
     if (c.chunk_tail == kNone || chunks[c.chunk_tail].block == kNone || chunks[c.chunk_tail].bytes == kBlockBytes) {
-      const std::uint32_t index = chunks.take(), block = blocks.take();
-      MUST(index != kNone && block != kNone);
-      Chunk& fresh = chunks[index];
-      fresh.data = blocks[block].bytes.data();
-      fresh.bytes = 0;
-      fresh.block = block;
-      count_block(c);
-      append_chunk(c, index);
+      const bool added = add_block(c);
+      MUST(added);
     }
     Chunk& chunk = chunks[c.chunk_tail];
     const std::uint32_t piece = std::min(count - done, kBlockBytes - chunk.bytes);

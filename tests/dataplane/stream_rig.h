@@ -131,6 +131,15 @@ class FakeEngine {
     if (n < bytes.size()) connection->wants = true;
     return static_cast<std::uint32_t>(n);
   }
+  MutableBytes extend(ConnectionId id, std::uint32_t bytes) noexcept {
+    Connection* connection = find(id);
+    if (!can_write(id, bytes) || ++extends % 3 == 0) return {};  // Now and then it would not lie in one piece.
+    std::string& out = connection->out;
+    out.resize(out.size() + bytes, '\xee');
+    return as_writable_bytes(std::span(out)).last(bytes);
+  }
+  bool can_write(ConnectionId id, std::uint32_t bytes) noexcept { return writable_bytes(id) >= bytes; }
+  std::uint64_t extends = 0;
   std::uint32_t writable_bytes(ConnectionId id) noexcept {
     Connection* connection = find(id);
     if (connection == nullptr || connection->shut || connection->out.size() >= send_bytes_max_) return 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
+#include <string_view>
 
 namespace gannet::test::tcp {
 namespace {
@@ -198,15 +200,22 @@ class Simulation {
       for (Rig::Sent& sent : from.rig.sent()) {
         const std::string broken = inspector_.leaves(number, sent.frame);
         if (!broken.empty()) fail(std::string(number == 0 ? "the client" : "the server") + " sent " + broken);
+        const std::uint64_t digest = digest_of(sent);
         const std::uint64_t lost = channel_.lost();
         const std::string text = options_.trace ? trace_text(number, sent) : "";
         channel_.send(number, std::move(sent.frame), sent.at);
         if (options_.trace) std::printf("%s%s\n", text.c_str(), channel_.lost() > lost ? "  LOST" : "");
         ++result_.frames;
+        result_.digest = digest;
       }
       from.rig.sent().clear();
       if (!from.fault.empty()) fail(std::string(number == 0 ? "client: " : "server: ") + from.fault);
     }
+  }
+
+  [[nodiscard]] std::uint64_t digest_of(const Rig::Sent& sent) const {
+    const std::string_view bytes(reinterpret_cast<const char*>(sent.frame.data()), sent.frame.size());
+    return (result_.digest ^ sent.at ^ std::hash<std::string_view>{}(bytes)) * 0x9e37'79b9'7f4a'7c15;
   }
 
   static std::string trace_text(std::uint32_t number, const Rig::Sent& sent) {
@@ -249,6 +258,8 @@ class Simulation {
     result_.fast_recoveries += stats.fast_recoveries;
     result_.tail_probes += stats.tail_probes;
     result_.spurious += stats.spurious;
+    result_.predicted_in += stats.predicted_in;
+    result_.predicted_out += stats.predicted_out;
     result_.ecn_reductions += stats.ecn_reductions;
   }
 

@@ -28,6 +28,8 @@ struct SimulatorResult {
   double bits_per_s = 0;    ///< Of the bytes of both directions in that time.
   std::uint64_t frames = 0, retransmits = 0, timeouts = 0, fast_recoveries = 0, tail_probes = 0, spurious = 0;
   std::uint64_t lost = 0, marked = 0, ecn_reductions = 0;
+  std::uint64_t predicted_in = 0, predicted_out = 0;
+  std::uint64_t digest = 0;  ///< Of every frame that left either side, and when.
 };
 
 [[nodiscard]] SimulatorResult simulate(const SimulatorOptions& options);

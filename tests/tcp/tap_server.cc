@@ -342,7 +342,7 @@ int main(int argc, char** argv) {
   std::printf(
       "done accepted=%llu open=%llu closed=%llu reset_by_peer=%llu aborted=%llu timed_out=%llu retransmits=%llu "
       "timeouts=%llu cookies_sent=%llu cookies_accepted=%llu blocks_used=%llu packets_used=%llu checksum=%llu "
-      "ecn_marks=%llu ecn_reductions=%llu\n",
+      "ecn_marks=%llu ecn_reductions=%llu tail_probes=%llu spurious=%llu segments_out=%llu\n",
       static_cast<unsigned long long>(stats.accepted), static_cast<unsigned long long>(stats.open),
       static_cast<unsigned long long>(stats.closed), static_cast<unsigned long long>(stats.reset_by_peer),
       static_cast<unsigned long long>(stats.aborted), static_cast<unsigned long long>(stats.timed_out),
@@ -350,7 +350,8 @@ int main(int argc, char** argv) {
       static_cast<unsigned long long>(stats.cookies_sent), static_cast<unsigned long long>(stats.cookies_accepted),
       static_cast<unsigned long long>(stats.blocks_used), static_cast<unsigned long long>(stats.receive_packets_used),
       static_cast<unsigned long long>(stats.drop_checksum), static_cast<unsigned long long>(stats.ecn_marks),
-      static_cast<unsigned long long>(stats.ecn_reductions));
+      static_cast<unsigned long long>(stats.ecn_reductions), static_cast<unsigned long long>(stats.tail_probes),
+      static_cast<unsigned long long>(stats.spurious), static_cast<unsigned long long>(stats.segments_out));
   close(tap);
   return 0;
 }

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
-namespace gannet::dataplane {
+namespace gannet {
 
 /// As memcpy. Most values of a cache are small and of no size known in advance, where the C library's dispatch costs
 /// more than the bytes.
@@ -26,4 +26,4 @@ namespace gannet::dataplane {
   std::memcpy(to + bytes - sizeof(Block), &block, sizeof(Block));
 }
 
-}  // namespace gannet::dataplane
+}  // namespace gannet
