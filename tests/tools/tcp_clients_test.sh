@@ -67,9 +67,11 @@ client "memcflush --binary" "everything is gone" memcflush --binary --servers="$
 by_package python3-pylibmc /usr/bin/python3 pylibmc_client.py "set add replace cas append touch counters, 500 keys at once, 200 kB"
 by_package python3-binary-memcached /usr/bin/python3 bmemcached_client.py "the same in pure Python, 300 kB"
 by_package ruby-dalli /usr/bin/ruby dalli_client.rb "the same in Ruby, quiet multi"
+by_package ruby-remcached /usr/bin/ruby remcached_client.rb "the same in Ruby over EventMachine, quiet multi"
 by_package php-memcached /usr/bin/php php_memcached_client.php "the same in PHP over libmemcached"
 by_package php-memcache /usr/bin/php php_memcache_client.php "the same in PHP, its own implementation"
 by_package libmemcached-libmemcached-perl /usr/bin/perl libmemcached_client.pl "the same in Perl"
+by_package libcache-memcached-libmemcached-perl /usr/bin/perl cache_memcached_client.pl "the same in Perl, structures"
 by_package libspymemcached-java /usr/bin/java SpyClient.java "the same in Java, 300 kB"
 
 printf '# users of the test\nada:lovelace\n' >"$files/users"
