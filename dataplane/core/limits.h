@@ -84,6 +84,10 @@ inline constexpr std::uint32_t kStreamPointBytesMin = 4096;
 inline constexpr std::uint32_t kPinsMax = 65535;
 /// Bytes copied for one connection in one stage: a large value arriving must not starve the others.
 inline constexpr std::uint32_t kAbsorbBytesMax = 256 * 1024;
+/// Frames a turn receives at most. One that receives so many may have left more in the device, acknowledgements among
+/// them: TCP's timers then wait, so many turns at most, which empties any device's ring.
+inline constexpr std::uint32_t kReceiveBurst = 64;
+inline constexpr std::uint32_t kTimersWaitTurns = 64;
 /// A connection that we end is heard out for so long, so that a reset does not destroy the last answer.
 inline constexpr std::uint64_t kLingerNs = 1'000'000'000;
 

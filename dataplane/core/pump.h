@@ -18,7 +18,7 @@ namespace gannet::dataplane {
 /// others hand over.
 template <class W, nicpipe::Endpoint E>
 bool pump(W& worker, std::span<E* const> endpoints, Now now, bool receives = true) noexcept {
-  constexpr std::uint32_t kBurst = 64;
+  constexpr std::uint32_t kBurst = kReceiveBurst;
   std::array<nicpipe::Packet, kBurst> packets;
   std::uint32_t received = 0;
   if (receives) {

@@ -124,7 +124,7 @@ class BasicWorker {
   void make_tcp(const WorkerOptions& options);
   static void refresh_gauges(void* self, Now now);
   void admit_segment(Packet& packet, nicpipe::Verdict verdict, Now now) noexcept;
-  bool turn_tcp(Now now) noexcept;
+  bool turn_tcp(Now now, bool more_waits) noexcept;
   [[nodiscard]] bool close_tcp() noexcept;
 
   // worker_errand.h: what others execute for us and we for them.
@@ -195,6 +195,7 @@ class BasicWorker {
   std::uint32_t spares_needed_ = 0;  ///< By the stage being built, at most.
   std::uint32_t mixes_planned_ = 0;  ///< By the stage being built.
   std::uint32_t starved_turns_ = 0;
+  std::uint32_t timers_waited_ = 0;  ///< Turns, since TCP's timers last ran.
 
   const bool authenticates_;         ///< SASL is demanded.
   std::unique_ptr<TcpSide<S>> tcp_;  ///< nullptr: not served.

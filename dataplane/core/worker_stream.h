@@ -44,11 +44,15 @@ void BasicWorker<S>::admit_segment(Packet& packet, nicpipe::Verdict verdict, Now
   tcp_->engine.receive_icmp(packet, now, tcp_->sink);
 }
 
-/// Timers, requests, answers, segments. True: something was done.
+/// Timers, requests, answers, segments. True: something was done. After a pause of this thread frames wait that were
+/// sent long ago: nobody is timed out before they are heard.
 template <class S>
-bool BasicWorker<S>::turn_tcp(Now now) noexcept {
+bool BasicWorker<S>::turn_tcp(Now now, bool more_waits) noexcept {
   TcpSide<S>& tcp = *tcp_;
-  tcp.engine.tick(now, tcp.sink);
+  if (!more_waits || ++timers_waited_ >= kTimersWaitTurns) {
+    timers_waited_ = 0;
+    tcp.engine.tick(now, tcp.sink);
+  }
   bool busy = tcp.streams.turn(now, tcp.sink);
   tcp.engine.flush(now, tcp.sink);
   busy |= tcp.hand_over(out_, static_cast<std::uint32_t>(ports_.size()));

@@ -83,14 +83,19 @@ bool BasicWorker<S>::turn(std::span<Packet> rx, Now now) noexcept {
   adopt_config();
   receive(rx, now);
   bool busy = !rx.empty();
-  if (workers_ > 1) busy |= take_over(now) + take_errands(now) > 0;
+  bool more_waits = rx.size() >= kReceiveBurst;
+  if (workers_ > 1) {
+    const std::uint32_t taken_over = take_over(now);
+    more_waits |= taken_over >= kTakeoverBurst;
+    busy |= taken_over + take_errands(now) > 0;
+  }
   for (std::uint32_t run = 0; run < kStageRunsPerTurn && backlog_.size() > 0; ++run) {
     if (!run_stage(now)) break;
     busy = true;
   }
   if (mixed_.size() > 0) busy |= run_mixed(now);
   if (transfers_.size() > 0) busy |= continue_transfers();
-  if (tcp_ != nullptr) busy |= turn_tcp(now);
+  if (tcp_ != nullptr) busy |= turn_tcp(now, more_waits);
   if (workers_ > 1) {
     for (std::uint32_t target = 0; target < workers_; ++target) {
       push_travellers(target);

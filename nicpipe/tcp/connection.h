@@ -165,6 +165,7 @@ struct Connection {
   std::uint8_t rack_multiplier = 1, rack_persist = 0;
   bool rack_reordering = false, rack_dsack_seen = false;
   bool tlp_out = false, tlp_is_retransmit = false;
+  bool tlp_patient = false;  ///< The peer was seen to delay its acknowledgement of several segments.
   Seq tlp_end = 0;
   Rtt rtt;
   std::uint8_t backoff = 0;  ///< Times the timeout is doubled.

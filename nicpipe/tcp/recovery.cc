@@ -172,7 +172,9 @@ void Core::tail_probe_acknowledged(Connection& c, const Segment& s, const AckInf
   const bool has_repaired = !was_needless && seq_gt(s.ack, c.tlp_end);
   const bool is_duplicate = info.acked == 0 && s.options.sack_count == 0 && !info.has_payload && !info.window_changed;
   if (was_needless || has_repaired || is_duplicate) c.tlp_out = false;
+  if (was_needless && c.tlp_is_retransmit) c.tlp_patient = true;
   if (has_repaired) {  // A loss that nothing else told of.
+    c.tlp_patient = false;
     reduce_window(c);
     c.cwnd = std::min(c.cwnd, c.ssthresh);
   }
@@ -264,7 +266,7 @@ void Core::timed_out(Connection& c, Now now, Sink& sink) noexcept {
   c.cubic_epoch_ns = 0;
   c.reno_bytes = 0;
   c.duplicate_acks = 0;
-  c.tlp_out = false;
+  c.tlp_out = c.tlp_patient = false;
   c.reorder_ns = 0;
   c.timeout_from_ns = now.mono_ns;
   if (c.backoff >= 2) copy_out_pins(c);
@@ -322,10 +324,11 @@ void Core::arm_send_timer(Connection& c, Now now) noexcept {
     }
     return;
   }
-  // RFC 8985 section 7.2. A lone segment may wait for the peer's delayed acknowledgement.
+  // RFC 8985 section 7.2. A lone segment may wait for the peer's delayed acknowledgement, and several for that of a
+  // peer whose application does not come to read them (Linux acknowledges at once only what opens its window).
   if (!c.sack || c.tlp_out || c.recovery != Recovery::kOpen || c.sacked_count > 0 || c.backoff > 0) return;
   MonotonicNs probe = c.rtt.smoothed_ns != 0 ? 2 * c.rtt.smoothed_ns : config.rto_initial_ns;
-  if (c.flight_count == 1) probe += config.rto_min_ns;
+  if (c.flight_count == 1 || c.tlp_patient) probe += config.rto_min_ns;
   probe += std::max(c.timeout_from_ns, c.sent_ns);
   if (probe < c.deadline_send) {
     c.send_timer = SendTimer::kTailProbe;

@@ -35,11 +35,12 @@ struct Rtt {
     smoothed_ns = ns;
     varies_ns = ns / 2;
   }
-  /// The clock's granularity G is below a tick of the wheel.
+  /// `least` stands where RFC 6298 section 2 has the clock's granularity: what the minimum is for, an acknowledgement
+  /// that the peer delays, comes on top of the round trip, however long that is. Once a steady round trip has brought
+  /// the variance down, nothing else would leave room for it.
   [[nodiscard]] MonotonicNs timeout(MonotonicNs initial, MonotonicNs least, MonotonicNs most) const noexcept {
     if (smoothed_ns == 0) return std::clamp(initial, least, most);
-    constexpr MonotonicNs kGranularity = 65'536;
-    return std::clamp(smoothed_ns + std::max(kGranularity, 4 * varies_ns), least, most);
+    return std::min(smoothed_ns + std::max(least, 4 * varies_ns), most);
   }
 };
 

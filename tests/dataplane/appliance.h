@@ -79,6 +79,8 @@ class Appliance {
   [[nodiscard]] std::uint32_t senders() const { return senders_; }
 
   void advance(std::uint32_t seconds) { now_.unix_s += seconds; }
+  /// The workers' thread does not run for so long; frames that come meanwhile wait.
+  void pause(MonotonicNs ns) { now_.mono_ns += ns; }
   [[nodiscard]] UnixSeconds now() const { return now_.unix_s; }
   void configure(const abi::LiveConfig& live);
 

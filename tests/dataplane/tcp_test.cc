@@ -112,6 +112,37 @@ TEST_CASE("an ICMP error finds the worker of the connection it is about, whichev
   REQUIRE(appliance.close() == "");
 }
 
+TEST_CASE("after a pause nothing is sent again before the frames that waited are heard", "[dataplane][tcp]") {
+  using gannet::dataplane::kReceiveBurst, gannet::dataplane::kTimersWaitTurns;
+  Appliance appliance(with_tcp(1));
+  TcpClient client(appliance);
+  const auto id = client.connect(40012);
+  REQUIRE(client.ask(id, set("k", pattern(200)).bytes())[0].status == 0);
+  client.send(id, get("k").bytes());
+  for (int i = 0; i < 10 && payloads(client.heard()).first == 0; ++i) client.turn();
+  REQUIRE(payloads(client.heard()).first == 1);
+  const Frame noise(64);
+  for (std::uint32_t i = 0; i < 20 * kReceiveBurst; ++i) appliance.deliver(noise);
+  appliance.pause(200'000'000);
+  client.send(id, get("k").bytes());  // It acknowledges the first answer, behind all that noise.
+  std::size_t answers = payloads(client.heard()).first;
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    client.turn();
+    answers += payloads(client.heard()).first;
+  }
+  REQUIRE(answers == 1);
+  // But a device that never runs dry does not stop time.
+  appliance.pause(200'000'000);
+  std::uint32_t turns = 0;
+  for (answers = 0; answers == 0 && turns < 2 * kTimersWaitTurns; ++turns) {
+    for (std::uint32_t i = 0; i < kReceiveBurst; ++i) appliance.deliver(noise);
+    appliance.turn();
+    answers += payloads(appliance.sent()).first;
+  }
+  REQUIRE(answers == 1);
+  REQUIRE(turns > 1);
+}
+
 TEST_CASE("an ICMP error about nobody's connection goes round once and is counted", "[dataplane][tcp][icmp]") {
   Appliance appliance(with_tcp(4));
   TcpClient client(appliance);
