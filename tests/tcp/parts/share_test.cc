@@ -115,3 +115,52 @@ TEST_CASE("writing makes the room smaller by what was written and no more", "[tc
   }
   REQUIRE(refused > 1000);  // It was about scarce blocks.
 }
+
+TEST_CASE("what a connection holds is told, grows with what it is written, and ends with it", "[tcp][share]") {
+  Crowd crowd(8);
+  const std::uint64_t all = crowd.engine.memory_bytes();
+  const ConnectionId id = crowd.open(0x0a4d0001, 2000), other = crowd.open(0x0a4d0001, 2001);
+  const std::uint64_t idle = crowd.engine.memory_bytes(id);
+  REQUIRE(idle <= 1024);
+  const std::uint32_t written = crowd.fill(id);
+  REQUIRE(written >= 64 * 1024 - 1);  // The SYN counts as one.
+  const std::uint64_t held = crowd.engine.memory_bytes(id);
+  REQUIRE(held >= idle + written);
+  REQUIRE(held <= idle + written + written / 2048 * 64);
+  REQUIRE(crowd.engine.memory_bytes(other) == idle);
+  crowd.engine.abort(id, crowd.now, crowd.sink);
+  REQUIRE(crowd.engine.memory_bytes(id) == 0);
+  REQUIRE(crowd.engine.memory_bytes() == all);
+}
+
+TEST_CASE("extend gives what write would take, in one piece or not at all", "[tcp][share]") {
+  const std::uint32_t seed = 7;
+  INFO("seed " << seed);
+  std::mt19937 random(seed);
+  Crowd crowd(64);
+  std::vector<ConnectionId> ids;
+  for (std::uint16_t port = 3000; port < 3064; ++port) ids.push_back(crowd.open(0x0a4d0001 + port % 3, port));
+  std::uint32_t given = 0, refused = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    const ConnectionId id = ids[random() % ids.size()];
+    const std::uint32_t bytes = 1 + random() % (random() % 4 == 0 ? kBlockBytes : 200);
+    const std::uint32_t room = crowd.engine.writable_bytes(id);
+    REQUIRE(crowd.engine.can_write(id, bytes) == (room >= bytes));
+    const MutableBytes piece = crowd.engine.extend(id, bytes);
+    if (piece.empty()) {
+      ++refused;
+      REQUIRE(crowd.engine.writable_bytes(id) == room);
+      const std::vector<std::byte> source(bytes);
+      REQUIRE(crowd.engine.write(id, source) == std::min(bytes, room));
+    } else {
+      ++given;
+      REQUIRE(piece.size() == bytes);
+      REQUIRE(room >= bytes);
+      REQUIRE(crowd.engine.writable_bytes(id) <= room - bytes);
+      std::fill(piece.begin(), piece.end(), std::byte{1});
+    }
+    if (i % 500 == 0) crowd.engine.check();
+  }
+  REQUIRE(given > 1000);
+  REQUIRE(refused > 1000);
+}
