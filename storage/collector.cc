@@ -16,7 +16,7 @@ namespace {
 
 /// Work per item in bytes of budget, beyond its own: what a scanned header and a drained index entry cost.
 constexpr std::uint64_t kScanCost = 32, kDrainCost = 96;
-constexpr std::uint32_t kDrainBatch = 16;
+constexpr std::uint32_t kDrainBatch = 32;
 /// Windows after which a score seen has lost about two thirds of its weight in the usual distribution.
 constexpr std::uint64_t kUsualWindows = 8;
 /// What has expired among items that have not is moved out of when it takes more than this part of memory.
@@ -90,14 +90,20 @@ void Shard::scan(std::uint64_t& budget) noexcept {
     const SegmentHeader& segment = pool_.header(job.window[job.at]);
     const SegmentBase& base = pool_.base_of(segment.id);
     const std::byte* const data = pool_.data(segment.id);
-    while (job.offset < segment.used_bytes && budget > 0) {
-      const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
+    const bool all = all_visible(segment);
+    std::uint32_t offset = job.offset;
+    PrefetchAhead ahead(data + offset);
+    while (offset < segment.used_bytes && budget > 0) {
+      ahead.reach(data + offset);
+      const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
       const std::uint32_t bytes = item.item_bytes();
-      if (!item.dead() && visible(item, base)) job.histogram[score_of(item)] += bytes;
-      job.offset += bytes;
+      if (!item.dead() && (all || visible(item, base)))
+        job.histogram[class_of_worth(merit_of(item.state, bytes))] += bytes;
+      offset += bytes;
       budget -= budget < kScanCost ? budget : kScanCost;
       ++work_.lines_touched;
     }
+    job.offset = offset;
     if (job.offset < segment.used_bytes) return;
     MUST_EQ(job.offset, segment.used_bytes);
     job.offset = 0;
@@ -176,36 +182,59 @@ void Shard::remember_scores(std::uint64_t window_bytes) noexcept {
   std::uint64_t sum = 0;
   for (std::uint32_t score = 0, rank = 1; score < kScoreClasses && rank < kRanks; ++score) {
     sum += job.usual[score];
-    while (rank < kRanks && sum * kRanks >= all * rank) job.rank_from[rank++] = score + 1;
+    while (rank < kRanks && sum * kRanks >= all * rank) job.rank_from[rank++] = least_worth_from(score + 1);
   }
+}
+
+[[gnu::always_inline]] inline void Shard::drain_item(SegmentHeader& from, Location at, std::uint64_t hash,
+                                                     bool all_visible, std::uint64_t cutoff) noexcept {
+  Collector& job = collector_;
+  ItemHeader& item = item_at(at);
+  const std::uint32_t bytes = item.item_bytes();
+  const bool here = all_visible || visible(at);
+  if (here && merit_of(item.state, bytes) >= cutoff && bytes <= job.keep_bytes) {
+    if (const std::uint32_t copied = move_item(from, at, hash); copied != 0) {
+      job.keep_bytes -= std::min<std::uint64_t>(job.keep_bytes, copied);
+      ++counts_.merged_items_kept;
+      return;
+    }
+  }
+  ++(here ? counts_.evicted_items : counts_.expired_items);
+  index_.remove(hash, at);
+  bury(item, from, bytes);
 }
 
 void Shard::drain(std::uint64_t& budget) noexcept {
   Collector& job = collector_;
   while (job.at < job.segments && budget > 0) {
     const std::uint32_t id = job.window[job.at];
-    const SegmentHeader& segment = pool_.header(id);
+    SegmentHeader& segment = pool_.header(id);
     std::byte* const data = pool_.data(id);
+    const bool all = all_visible(segment);
+    const std::uint64_t cutoff = least_worth_from(job.cutoff);
+    PrefetchAhead ahead(data + job.offset);
     while (job.offset < segment.used_bytes && budget > 0) {
       std::array<Location, kDrainBatch> at;
       std::array<std::uint64_t, kDrainBatch> hash;
-      std::uint32_t count = 0;
-      while (count < kDrainBatch && job.offset < segment.used_bytes && budget > 0) {
-        const auto& item = *reinterpret_cast<const ItemHeader*>(data + job.offset);
+      std::uint32_t count = 0, offset = job.offset;
+      while (count < kDrainBatch && offset < segment.used_bytes && budget > 0) {
+        ahead.reach(data + offset);
+        const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
         const std::uint32_t bytes = item.item_bytes();
         const std::uint64_t cost = kDrainCost + bytes;
         budget -= budget < cost ? budget : cost;
         ++work_.lines_touched;
         if (!item.dead()) {
-          at[count] = pool_.location(id, job.offset);
+          at[count] = pool_.location(id, offset);
           hash[count] = keyed_hash(hash_key_, item.key());
-          index_.prefetch(hash[count]);
           work_.lines_touched += lines_of(item.key_bytes());
           ++count;
         }
-        job.offset += bytes;
+        offset += bytes;
       }
-      for (std::uint32_t i = 0; i < count; ++i) drain_item(at[i], hash[i]);
+      job.offset = offset;
+      index_.prefetch_buckets({hash.data(), count});
+      for (std::uint32_t i = 0; i < count; ++i) drain_item(segment, at[i], hash[i], all, cutoff);
     }
     if (job.offset < segment.used_bytes) return;
     MUST_EQ(job.offset, segment.used_bytes);
@@ -221,49 +250,31 @@ void Shard::drain(std::uint64_t& budget) noexcept {
   }
 }
 
-void Shard::drain_item(Location at, std::uint64_t hash) noexcept {
-  Collector& job = collector_;
-  const ItemHeader& item = item_at(at);
-  if (!visible(at)) {
-    ++counts_.expired_items;
-    forget(hash, at);
-    return;
-  }
-  if (score_of(item) >= job.cutoff && item.item_bytes() <= job.keep_bytes) {
-    if (const std::uint32_t copied = move_item(at, hash); copied != 0) {
-      job.keep_bytes -= std::min<std::uint64_t>(job.keep_bytes, copied);
-      ++counts_.merged_items_kept;
-      return;
-    }
-  }
-  ++counts_.evicted_items;
-  forget(hash, at);
-}
-
-std::uint32_t Shard::move_item(Location at, std::uint64_t hash) noexcept {
-  const ItemHeader& item = item_at(at);
+std::uint32_t Shard::move_item(SegmentHeader& from, Location at, std::uint64_t hash) noexcept {
+  ItemHeader& item = item_at(at);
+  const SegmentBase& from_base = pool_.base_of(from.id);
   const std::uint32_t before = item.item_bytes();
+  const NewItem same{item.key(), item.value_bytes(), item.flags(), item.expires_at(from_base), item.cas(from_base)};
   const std::uint8_t state = collector_.ageing ? aged(item.state, before) : item.state & kItemUsesMask;
   const std::uint64_t worth = lead_of(state, before);
   const std::uint32_t rank = eviction_ == Eviction::kS3Fifo ? 1 : rank_of(worth);
-  const NewItem same{item.key(), item.value_bytes(), item.flags(), expiry_at(at), cas_at(at)};
   const auto most = static_cast<std::uint32_t>(item_bytes_most(same.key.size(), same.value_bytes, same.flags));
   const std::uint32_t into = tail_for(same.expires_at, most, rank, false);
   if (into == kNoSegment) return 0;
-  const SegmentBase& base = pool_.base_of(into);
   const Location copy_at = pool_.location(into, pool_.header(into).used_bytes);
   ItemHeader& copy = item_at(copy_at);
-  const std::uint32_t bytes = write_item(copy, same, base);
-  MUST(copy.set_cas(base, same.cas));
-  copy.check = item.check;  // Of what it stands for, not of how it is written: damage done here before is still seen.
-  if (same.value_bytes != 0) std::memcpy(copy.value().data(), item.value().data(), same.value_bytes);
+  // The check is of what it stands for, not of how it is written: damage done here before is still seen.
+  const auto [header_bytes, bytes] = write_header(copy, same, pool_.base_of(into), item.check);
+  copy_item_bytes(copy.bytes() + header_bytes, same.key.data(), same.key.size() + same.value_bytes);
   take_room(into, bytes, same.expires_at);
   work_.bytes_copied += bytes;
   work_.lines_touched += lines_of(before) + lines_of(bytes);
   note_written(into, bytes, worth, same.expires_at);
-  go_live(copy_at, state, at);
+  go_live(copy_at, into, bytes, state, at);
   counts_.moved_bytes += bytes;
-  supersede(hash, at, copy_at);
+  index_.replace(hash, at, copy_at);
+  bury(item, from, before);
+  ordered_store(header().replaced, Location{0});
   return bytes;
 }
 
@@ -286,20 +297,24 @@ bool Shard::make_free(std::uint32_t spare) noexcept {
   // fill up first); after some of those, segments are dropped whole.
   constexpr std::uint32_t kMergesMax = 4;
   ++work_.waits;
-  for (std::uint32_t jobs = 0; pool_.free_segments() <= spare;) {
+  for (std::uint32_t jobs = 0, in_vain = 0; pool_.free_segments() <= spare;) {
     if (collector_.phase == Collector::Phase::kIdle) {
       look_at_oldest();
       const bool drop_all = jobs >= kMergesMax;
       if (!begin_expired() && !begin_eviction(drop_all)) {
+        in_vain += kHeadersPerCall;
+        if (in_vain < pool_.segments()) continue;  // Not all of them have been looked at.
         if (restoring() && !restore_.busy) {
           std::uint64_t step_bytes = pool_.geometry().segment_bytes;
           restore(step_bytes);
           continue;
         }
         if (!close_some_tail()) return false;
+        in_vain = 0;
         continue;
       }
       ++jobs;
+      in_vain = 0;
     }
     std::uint64_t budget = pool_.geometry().segment_bytes;
     step(budget);

@@ -152,14 +152,6 @@ bool Index::holds(std::uint64_t hash, Location at) const noexcept {
   return bucket_holding(hash, at, slot) != nullptr;
 }
 
-void Index::replace(std::uint64_t hash, Location from, Location to) noexcept {
-  std::uint32_t slot = 0;
-  Bucket* const in = bucket_holding(hash, from, slot);
-  MUST(in != nullptr);
-  ++withdrawals_;
-  in->set(slot, slot_of(hash, to));
-}
-
 void Index::remove(std::uint64_t hash, Location at) noexcept {
   std::uint32_t hole = 0;
   Bucket* const in = bucket_holding(hash, at, hole);

@@ -86,19 +86,42 @@ class Index {
   [[nodiscard]] const Bucket* bucket(std::uint64_t hash) const noexcept { return bucket_at(bucket_number(hash)); }
   void prefetch(std::uint64_t hash) const noexcept { prefetch_line(bucket(hash)); }
 
-  /// Calls `candidate(location)` for each item whose tag matches until it says true; that location, or 0.
+  /// Asks for the buckets of several hashes. In a loop of its own: a prefetch whose page is not in the TLB waits for
+  /// its walk and holds up what is behind it, so that only those close together overlap.
+  void prefetch_buckets(std::span<const std::uint64_t> hashes) const noexcept {
+    for (const std::uint64_t hash : hashes) prefetch(hash);
+  }
+
+  /// An entry that was found; `place` 0 for none. Good until the index is changed.
+  struct Entry {
+    Location place = 0;
+    Bucket* in = nullptr;
+    std::uint32_t slot = 0;
+  };
+  /// Calls `candidate(location)` for each item whose tag matches until it says true; that entry, or none.
   template <class Candidate>
-  [[nodiscard]] Location find(std::uint64_t hash, Candidate&& candidate) const noexcept {
+  [[nodiscard]] Entry find_entry(std::uint64_t hash, Candidate&& candidate) const noexcept {
     const Slot wanted = slot_of(hash, 0);
-    for (const Bucket* at = bucket(hash);;) {
+    for (Bucket* at = bucket_at(bucket_number(hash));;) {
       for (std::uint32_t match = at->matches(wanted, high_mask_); match != 0; match &= match - 1) {
         const Location place = at->slot(lowest(match)) ^ wanted;
-        if (place <= place_max_ && place != 0 && candidate(place)) return place;
+        if (place <= place_max_ && place != 0 && candidate(place)) return {place, at, lowest(match)};
       }
       if (at->link == 0) [[likely]]
-        return 0;
+        return {};
       at = overflow_at(at->link);
     }
+  }
+  template <class Candidate>
+  [[nodiscard]] Location find(std::uint64_t hash, Candidate&& candidate) const noexcept {
+    return find_entry(hash, candidate).place;
+  }
+  /// The entry of that very item, which must be there.
+  [[nodiscard]] Entry entry_of(std::uint64_t hash, Location at) const noexcept {
+    Entry entry{at};
+    entry.in = bucket_holding(hash, at, entry.slot);
+    MUST(entry.in != nullptr);
+    return entry;
   }
   /// Prefetches what a lookup will touch after the bucket line: the first two lines of items whose tag matches, or the
   /// overflow bucket. Gives the first of those items, 0 for none. It stays an entry of the index as long as
@@ -147,9 +170,26 @@ class Index {
   /// find(), and insert() where it found nothing. Gives what it found, else `at`, else 0 for a chain as long as it may
   /// be.
   template <class Candidate>
-  [[nodiscard]] Location find_or_insert(std::uint64_t hash, Location at, Candidate&& candidate) noexcept;
+  [[nodiscard]] Location find_or_insert(std::uint64_t hash, Location at, Candidate&& candidate) noexcept {
+    return find_or_insert(bucket_at(bucket_number(hash)), hash, at, candidate);
+  }
+  /// The same for the bucket that prefetch_head() gave.
+  template <class Candidate>
+  [[nodiscard]] Location find_or_insert(Bucket* head, std::uint64_t hash, Location at, Candidate&& candidate) noexcept;
+  /// As prefetch(); where it is, good until a bucket is split or folded.
+  [[nodiscard]] Bucket* prefetch_head(std::uint64_t hash) const noexcept {
+    Bucket* const head = bucket_at(bucket_number(hash));
+    prefetch_line(head);
+    return head;
+  }
+  /// The entry, one of `hash`, points to `to` from here on.
+  void replace(const Entry& entry, std::uint64_t hash, Location to) noexcept {
+    ++withdrawals_;
+    ++lines_;
+    entry.in->set(entry.slot, slot_of(hash, to));
+  }
   /// The entry must be there.
-  void replace(std::uint64_t hash, Location from, Location to) noexcept;
+  void replace(std::uint64_t hash, Location from, Location to) noexcept { replace(entry_of(hash, from), hash, to); }
   void remove(std::uint64_t hash, Location at) noexcept;
   /// Removes every entry of bucket number `bucket` that points into [first, end), whatever its hash.
   void sweep(std::uint64_t bucket, Location first, Location end) noexcept;
@@ -260,9 +300,9 @@ class Index {
 };
 
 template <class Candidate>
-Location Index::find_or_insert(std::uint64_t hash, Location at, Candidate&& candidate) noexcept {
+Location Index::find_or_insert(Bucket* head, std::uint64_t hash, Location at, Candidate&& candidate) noexcept {
   const Slot wanted = slot_of(hash, 0);
-  Bucket* in = bucket_at(bucket_number(hash));
+  Bucket* in = head;
   Bucket* room = nullptr;
   std::uint32_t slot = 0, length = 1;
   for (;; ++length) {

@@ -107,7 +107,8 @@ inline constexpr std::array<ItemShape, 256> kItemShapes = detail::make_shapes();
 /// Of a shape's value bytes.
 inline constexpr std::array<std::uint32_t, 4> kValueMasks{0, 0xff, 0xffff, 0xffffff};
 
-/// What is to be written. `cas` decides how many bytes it gets, but is itself written by set_cas().
+/// What is to be written. `cas` decides how many bytes it gets; one that is not known yet is written by set_cas()
+/// later.
 struct NewItem {
   Bytes key;
   std::uint32_t value_bytes = 0, flags = 0;
@@ -209,7 +210,12 @@ inline void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) 
       _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at),
                        _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
     };
-    for (std::size_t at = 0; at + 16 < count; at += 16) copy(at);
+    std::size_t at = 0;
+    for (; at + 32 < count; at += 32) {
+      copy(at);
+      copy(at + 16);
+    }
+    if (at + 16 < count) copy(at);
     return copy(count - 16);
   }
   if (count >= 8) {
@@ -220,23 +226,44 @@ inline void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) 
   for (std::size_t at = 0; at < count; ++at) to[at] = from[at];
 }
 
-/// Writes a dead item: header but for the CAS, key and padding; the value is the caller's. Needs room for
-/// item_bytes_most(), all of which it may overwrite. Gives its item_bytes().
-inline std::uint32_t write_item(ItemHeader& item, const NewItem& from, const SegmentBase& base) noexcept {
+/// The same for what may be long.
+inline void copy_item_bytes(std::byte* to, const std::byte* from, std::size_t count) noexcept {
+  constexpr std::size_t kShort = 256;
+  if (count <= kShort) return copy_bytes(to, from, count);
+  std::memcpy(to, from, count);
+}
+
+/// Where what follows the header goes, and all of the item: what would otherwise be read back from what was written.
+struct WrittenItem {
+  std::uint32_t header_bytes, item_bytes;
+};
+
+/// Writes a dead item's header and padding; key and value are the caller's. Needs room for item_bytes_most(), all of
+/// which it may overwrite.
+[[gnu::always_inline]] inline WrittenItem write_header(ItemHeader& item, const NewItem& from, const SegmentBase& base,
+                                                       std::uint16_t check) noexcept {
   const std::uint8_t shape = shape_of(from, base);
   const ItemShape& is = kItemShapes[shape];
   const std::uint64_t key_bytes = from.key.size();
   const auto bytes = padded(static_cast<std::uint32_t>(is.header + key_bytes + from.value_bytes));
   // Each field in full width, front to back: what is too much of one goes under what is written next.
-  store_raw(item.bytes(), kItemDead | std::uint64_t{shape} << 8 | key_bytes << 32 |
+  store_raw(item.bytes(), kItemDead | std::uint64_t{shape} << 8 | std::uint64_t{check} << 16 | key_bytes << 32 |
                               std::uint64_t{from.value_bytes} << 8 * kItemHeaderFixed);
   std::byte* at = item.bytes() + kItemHeaderFixed + (shape & 3);
   store_raw(at, from.flags);
   at += is.flags;
   store_raw(at, from.expires_at - base.expires_at);
-  std::memset(item.bytes() + bytes - kItemAlign, 0, kItemAlign);
-  copy_bytes(item.bytes() + is.header, from.key.data(), key_bytes);
-  return bytes;
+  at += is.expires;
+  store_raw(at, from.cas - base.cas);
+  static_assert(kItemAlign == 2);
+  item.bytes()[bytes - 1] = std::byte{0};  // Padding, or the last byte of key or value, which are still to come.
+  return {is.header, bytes};
+}
+/// The same and the key; the value is the caller's, and the check.
+inline WrittenItem write_item(ItemHeader& item, const NewItem& from, const SegmentBase& base) noexcept {
+  const WrittenItem written = write_header(item, from, base, 0);
+  copy_bytes(item.bytes() + written.header_bytes, from.key.data(), from.key.size());
+  return written;
 }
 
 /// Whether two runs of `count` bytes are the same. Inline and without a branch on the content: for keys, which are
@@ -265,25 +292,30 @@ inline std::uint32_t write_item(ItemHeader& item, const NewItem& from, const Seg
 }
 
 /// The CRC32C of all of an item but its state byte.
-[[nodiscard]] inline std::uint32_t item_crc(const ItemHeader& item) noexcept {
+[[gnu::always_inline]] [[nodiscard]] inline std::uint32_t item_crc(const ItemHeader& item) noexcept {
   return crc32c_of_item(0, {item.bytes() + 1, item.item_bytes() - 1});
 }
 
 /// A segment's body CRC one item further: the CRC32C of its items' CRC32Cs. Not of the bytes in one run, because then
 /// each item would have to wait for the one before it; so the processor works on several at once.
-[[nodiscard]] inline std::uint32_t body_crc_extend(std::uint32_t crc, const ItemHeader& item) noexcept {
+[[gnu::always_inline]] [[nodiscard]] inline std::uint32_t body_crc_extend(std::uint32_t crc,
+                                                                          const ItemHeader& item) noexcept {
   return _mm_crc32_u32(crc, item_crc(item));
 }
 
 /// The short check of a committed item, and what replay of an open segment goes by: of the lengths, flags, expiry and
 /// CAS it stands for, then key and value. It is the same wherever the item is moved to, so moving does not renew it,
 /// and in a segment whose base was damaged no item has it.
-[[nodiscard]] inline std::uint16_t item_check(const ItemHeader& item, const SegmentBase& base) noexcept {
+[[nodiscard]] inline std::uint16_t item_check(const NewItem& item, Bytes key_and_value) noexcept {
   std::uint64_t crc = 0xffffffff;
-  crc = _mm_crc32_u64(crc, item.key_bytes() | std::uint64_t{item.value_bytes()} << 32);
-  crc = _mm_crc32_u64(crc, item.flags() | std::uint64_t{item.expires_at(base)} << 32);
-  crc = _mm_crc32_u64(crc, item.cas(base));
-  return fold_crc(crc32c_of_item(~static_cast<std::uint32_t>(crc), item.key_and_value()));
+  crc = _mm_crc32_u64(crc, item.key.size() | std::uint64_t{item.value_bytes} << 32);
+  crc = _mm_crc32_u64(crc, item.flags | std::uint64_t{item.expires_at} << 32);
+  crc = _mm_crc32_u64(crc, item.cas);
+  return fold_crc(crc32c_of_item(~static_cast<std::uint32_t>(crc), key_and_value));
+}
+[[nodiscard]] inline std::uint16_t item_check(const ItemHeader& item, const SegmentBase& base) noexcept {
+  return item_check({item.key(), item.value_bytes(), item.flags(), item.expires_at(base), item.cas(base)},
+                    item.key_and_value());
 }
 
 }  // namespace gannet::storage

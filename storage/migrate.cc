@@ -42,10 +42,11 @@ bool Shard::adopt(const ItemHeader& item, const SegmentBase& base) noexcept {
   const Bytes key = item.key(), value = item.value();
   const std::uint64_t hash = keyed_hash(hash_key_, key);
   const std::uint64_t cas = item.cas(base);
-  const Location at = make_item({key, item.value_bytes(), item.flags(), item.expires_at(base), cas});
+  NewItem copy{key, item.value_bytes(), item.flags(), item.expires_at(base), cas};
+  const Location at = make_item(copy).at;
   if (at == 0) return false;
   if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
-  if (!publish(hash, at, cas, locate(hash, key))) return false;
+  if (!publish(hash, at, cas, locate_entry(hash, key))) return false;
   ordered_store(item_at(at).state, static_cast<std::uint8_t>(item.state & kItemUsesMask));
   tend_index(kGrowStepsPerSet);
   return true;

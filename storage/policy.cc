@@ -9,38 +9,8 @@ namespace {
 
 /// Segment headers looked at for one window: however many there are, the best of so many is good enough.
 constexpr std::uint32_t kLookMax = 128;
-/// In epochs. An item's epoch is told modulo kEpochs: one that is moved is made no older than this. An item that nobody
-/// has moved or used for longer is taken for a younger one. Its segment has then outlived most of memory several times,
-/// which says as much for it; and the clock overtakes what was written to the segment whatever it holds.
-constexpr std::uint32_t kEpochsKept = 12;
-static_assert(kEpochsKept < kEpochs);
 
 }  // namespace
-
-std::uint64_t Shard::lead_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept {
-  const std::uint64_t worth = clock_at_epoch_[epoch_of(state)] + worth_of(uses_of(state), item_bytes);
-  return worth > clock_ ? worth - clock_ : 0;
-}
-
-std::uint32_t Shard::score_of(const ItemHeader& item) const noexcept {
-  const std::uint8_t state = item.state;
-  switch (eviction_) {
-    case Eviction::kGreedy:
-      return class_of_worth(lead_of(state, item.item_bytes()));
-    case Eviction::kS3Fifo:
-      return use_level(state) > kLevelNew ? 1 : 0;
-    default:
-      return class_of_worth(worth_of(uses_of(state), item.item_bytes()));
-  }
-}
-
-std::uint32_t Shard::rank_of(std::uint64_t worth) const noexcept {
-  if (eviction_ != Eviction::kGreedy) return 0;
-  const std::uint32_t score = class_of_worth(worth);
-  std::uint32_t rank = 0;
-  while (rank + 1 < kRanks && score >= collector_.rank_from[rank + 1]) ++rank;
-  return rank;
-}
 
 std::uint32_t Shard::level_of(std::uint32_t uses_256) noexcept {
   std::uint32_t level = 0;
@@ -51,11 +21,9 @@ std::uint32_t Shard::level_of(std::uint32_t uses_256) noexcept {
   return std::uint64_t{random()} * step >> 32 < over ? level + 1 : level;
 }
 
-std::uint8_t Shard::aged(std::uint8_t state, std::uint32_t item_bytes) noexcept {
+std::uint8_t Shard::aged_slowly(std::uint8_t state, std::uint32_t item_bytes) noexcept {
   if (eviction_ == Eviction::kS3Fifo) return state_of(epoch_, std::max(use_level(state), kLevelNew + 1) - 1);
   if (eviction_ != Eviction::kGreedy) return state_of(epoch_, level_of(uses_of(state) / 2 * 256));
-  const std::uint32_t age = (epoch_ - epoch_of(state)) & (kEpochs - 1);
-  if (age <= kEpochsKept) return state & kItemUsesMask;
   // Its epoch would come to look like a new one: it gets a later one, and what the clock rose between is paid in uses.
   const std::uint32_t epoch = epoch_ - kEpochsKept;
   const std::uint64_t rise = clock_at_epoch_[epoch & (kEpochs - 1)] - clock_at_epoch_[epoch_of(state)];

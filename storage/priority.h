@@ -53,7 +53,9 @@ inline constexpr std::uint32_t kWorthShift = 24;
 
 /// Uses for each byte, 2^-24; `item_bytes` as ItemHeader::item_bytes().
 [[nodiscard]] constexpr std::uint64_t worth_of(std::uint32_t uses, std::uint32_t item_bytes) noexcept {
-  return (std::uint64_t{uses} << kWorthShift) / (item_bytes + kIndexBytesPerItem);
+  // A division of 64 bits takes a third longer.
+  static_assert(std::uint64_t{kUsesAt.back()} << kWorthShift <= ~std::uint32_t{0});
+  return (uses << kWorthShift) / (item_bytes + kIndexBytesPerItem);
 }
 
 /// Worth on a logarithmic scale of eight classes for each doubling; 0 is nothing.
@@ -70,7 +72,13 @@ inline constexpr std::uint32_t kScoreClasses = 256;
   if (score < 24) return score != 0 ? 1 : 0;
   return std::uint64_t{8 + (score & 7)} << (score / 8 - 3);
 }
+/// The smallest worth whose class is `score` or a higher one: to compare worths without finding out their classes.
+[[nodiscard]] constexpr std::uint64_t least_worth_from(std::uint32_t score) noexcept {
+  if (score >= kScoreClasses) return ~std::uint64_t{0};  // More than anything can be worth.
+  return score < 2 ? score : score < 24 ? 8 : worth_of_class(score);
+}
 static_assert(class_of_worth(worth_of_class(100)) == 100 && class_of_worth(worth_of_class(207)) == 207);
+static_assert(class_of_worth(least_worth_from(5) - 1) == 1 && class_of_worth(least_worth_from(100) - 1) == 99);
 static_assert(class_of_worth(worth_of(kUsesAt.back(), 12)) < kScoreClasses - 1);
 
 /// What is known of a segment without reading its items: how many of its bytes were worth how much when they were

@@ -123,29 +123,48 @@ void Shard::enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept {
   Restore& job = restore_;
   SegmentHeader& segment = pool_.header(id);
   std::byte* const data = pool_.data(id);
+  const Location first = pool_.location(id, 0);
+  const HashKey hash_key = hash_key_;
+  const std::uint32_t used = segment.used_bytes;
+  const bool all = all_visible(segment);  // As a rule: then there is little to ask for each item.
   PrefetchAhead ahead(data + job.offset);
-  while (job.offset < segment.used_bytes && budget > 0 && !job.failed) {
+  while (job.offset < used && budget > 0 && !job.failed) {
     std::array<Location, kBatch> at;
     std::array<std::uint64_t, kBatch> hash;
+    std::array<Index::Bucket*, kBatch> head;
     std::uint32_t count = 0, offset = job.offset;
-    while (count < kBatch && offset < segment.used_bytes) {
+    while (count < kBatch && offset < used) {
       ahead.reach(data + offset);
       const auto& item = *reinterpret_cast<const ItemHeader*>(data + offset);
       if (!item.dead()) {
-        at[count] = pool_.location(id, offset);
-        hash[count] = keyed_hash(hash_key_, item.key());
-        index_.prefetch(hash[count]);
+        at[count] = first + offset / kItemAlign;
+        hash[count] = keyed_hash(hash_key, item.key());
+        head[count] = index_.prefetch_head(hash[count]);
         ++count;
       }
       offset += item.item_bytes();
     }
     const std::uint64_t cost = offset - job.offset + count * kEnterCost;
     budget -= budget < cost ? budget : cost;
-    for (std::uint32_t i = 0; i < count; ++i) enter_item(at[i], hash[i]);
+    std::uint32_t entered = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (!all || !index_.overflow_ready()) [[unlikely]] {
+        enter_item(at[i], hash[i]);
+        continue;
+      }
+      const Location other = index_.find_or_insert(
+          head[i], hash[i], at[i], [&](Location there) { return has_key(item_at(there), item_at(at[i]).key()); });
+      if (other == at[i]) [[likely]] {
+        ++entered;
+      } else {
+        settle_twice(at[i], hash[i], other);
+      }
+    }
+    counts_.restored_items += entered;
     job.offset = offset;
     tend_index(count);
   }
-  if (job.offset < segment.used_bytes || job.failed) return;
+  if (job.offset < used || job.failed) return;
   if (job.sealed) {
     ordered_store(segment.state, SegmentState::kSealed);
   } else {
@@ -174,6 +193,11 @@ void Shard::enter_item(Location at, std::uint64_t hash) noexcept {
     ++counts_.restored_items;
     return;
   }
+  settle_twice(at, hash, other);
+}
+
+void Shard::settle_twice(Location at, std::uint64_t hash, Location other) noexcept {
+  const std::uint64_t cas = cas_at(at);
   if (other == 0) {
     ++counts_.restore_dropped;
     restore_.failed |= restore_.careful;
@@ -200,9 +224,10 @@ void Shard::remove(std::uint64_t hash, Bytes key, Location at) noexcept {
 
 bool Shard::mark_removed(std::uint64_t hash, Bytes key) noexcept {
   if (!ready_index()) return false;
-  const Location at = make_item({key, 0, 0, kLongGone, kNextCas});
+  NewItem item{key, 0, 0, kLongGone, kNextCas};
+  const Location at = make_item(item).at;
   if (at == 0) return false;
-  return publish(hash, at, header().next_cas++, locate(hash, key));
+  return publish(hash, at, header().next_cas++, locate_entry(hash, key));
 }
 
 void Shard::restore_all() noexcept {

@@ -18,7 +18,7 @@ UnixSeconds Shard::advance(UnixSeconds now) noexcept {
 }
 
 Location Shard::locate(std::uint64_t hash, Bytes key) const noexcept {
-  return index_.find(hash, [&](Location at) { return has_key(item_at(at), key); });
+  return locate_entry(hash, key).place;
 }
 
 Location Shard::locate_visible(std::uint64_t hash, Bytes key) const noexcept {
@@ -119,7 +119,7 @@ void Shard::take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds ex
   ordered_store(into.used_bytes, into.used_bytes + bytes);
 }
 
-Location Shard::make_item(NewItem item) noexcept {
+Shard::Made Shard::make_item(NewItem& item) noexcept {
   // Which shape it gets is known with the segment: until then, room is asked for the widest.
   const auto most = static_cast<std::uint32_t>(item_bytes_most(item.key.size(), item.value_bytes, item.flags));
   pace(most);
@@ -128,33 +128,28 @@ Location Shard::make_item(NewItem item) noexcept {
   const std::uint32_t segment = tail_for(item.expires_at, most, rank_of(worth), true);
   if (segment == kNoSegment) {
     ++counts_.set_no_memory;
-    return 0;
+    return {};
   }
   const SegmentBase& base = pool_.base_of(segment);
   if (item.cas == kNextCas) item.cas = header().next_cas;
   if (item.cas == kAnyCas) item.cas = base.cas ^ std::uint64_t{1} << 63;  // As far away as can be.
   const Location at = pool_.location(segment, pool_.header(segment).used_bytes);
-  const std::uint32_t bytes = write_item(item_at(at), item, base);
-  take_room(segment, bytes, item.expires_at);
-  work_.bytes_copied += bytes;
-  work_.lines_touched += lines_of(bytes);
-  note_written(segment, bytes, worth, item.expires_at);
-  return at;
+  const WrittenItem written = write_item(item_at(at), item, base);
+  take_room(segment, written.item_bytes, item.expires_at);
+  work_.bytes_copied += written.item_bytes;
+  work_.lines_touched += lines_of(written.item_bytes);
+  note_written(segment, written.item_bytes, worth, item.expires_at);
+  return {at, segment, written};
 }
 
 void Shard::bury(Location at) noexcept {
   ItemHeader& item = item_at(at);
-  ordered_store(item.state, static_cast<std::uint8_t>(item.state | kItemDead));
-  const std::uint32_t bytes = item.item_bytes(), id = pool_.segment_of(at);
-  if (id == scrub_.damaged) [[unlikely]]
-    return;  // Its sums are settled, and the item's length is nothing to go by.
-  SegmentHeader& segment = pool_.header(id);
-  MUST_GE(segment.live_bytes, bytes);
-  MUST_GT(segment.live_items, 0u);
-  work_.lines_touched += 2;
-  segment.live_bytes -= bytes;
-  --segment.live_items;
-  live_bytes_ -= bytes;
+  const std::uint32_t id = pool_.segment_of(at);
+  if (id == scrub_.damaged) [[unlikely]] {  // Its sums are settled, and the item's length is nothing to go by.
+    ordered_store(item.state, static_cast<std::uint8_t>(item.state | kItemDead));
+    return;
+  }
+  bury(item, pool_.header(id), item.item_bytes());
   release_if_empty(id);
 }
 
@@ -174,47 +169,33 @@ void Shard::discard(Location at) noexcept {
   release_if_empty(id);
 }
 
-void Shard::go_live(Location at, std::uint8_t uses, Location old) noexcept {
-  ItemHeader& item = item_at(at);
-  SegmentHeader& segment = pool_.header(pool_.segment_of(at));
-  if (old != 0) {
-    ordered_store(header().replacement, at);
-    ordered_store(header().replaced, old);
-  }
-  const std::uint32_t bytes = item.item_bytes();
-  segment.live_bytes += bytes;
-  ++segment.live_items;
-  live_bytes_ += bytes;
-  MUST_LE(segment.live_bytes, segment.used_bytes);
-  ordered_store(item.state, uses);
-}
-
-void Shard::supersede(std::uint64_t hash, Location old, Location at) noexcept {
-  index_.replace(hash, old, at);
-  bury(old);
-  ordered_store(header().replaced, Location{0});
-}
-
-bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept {
-  ItemHeader& item = item_at(at);
-  const SegmentBase& base = base_at(at);
-  MUST(item.set_cas(base, cas));
-  item.check = item_check(item, base);
+[[gnu::always_inline]] inline bool Shard::enter(std::uint64_t hash, Location at, std::uint32_t segment,
+                                                std::uint32_t bytes, const Index::Entry& old) noexcept {
   // A new value under a known key inherits what is known about the key.
   std::uint8_t state = state_of(epoch_, kLevelNew);
-  if (old != 0) {
-    count_use(item_at(old));
-    state = item_at(old).state;
+  if (old.place != 0) {
+    count_use(item_at(old.place));
+    state = item_at(old.place).state;
   }
-  go_live(at, state, old);
-  if (old != 0) {
-    supersede(hash, old, at);
+  go_live(at, segment, bytes, state, old.place);
+  if (old.place != 0) {
+    index_.replace(old, hash, at);
+    bury(old.place);
+    ordered_store(header().replaced, Location{0});
     return true;
   }
   if (index_.insert(hash, at)) return true;
   bury(at);
   ++counts_.set_no_memory;
   return false;
+}
+
+bool Shard::publish(std::uint64_t hash, Location at, std::uint64_t cas, const Index::Entry& old) noexcept {
+  ItemHeader& item = item_at(at);
+  const SegmentBase& base = base_at(at);
+  MUST(item.set_cas(base, cas));
+  item.check = item_check(item, base);
+  return enter(hash, at, pool_.segment_of(at), item.item_bytes(), old);
 }
 
 Shard::OpenReservation& Shard::reservation_of(const Reservation& reservation) noexcept {
@@ -254,7 +235,8 @@ StoreStatus Shard::reserve(Probe probe, const SetRequest& request, UnixSeconds n
     ++counts_.set_no_memory;
     return StoreStatus::kNoMemory;
   }
-  const Location at = make_item({request.key, request.value_bytes, request.flags, request.expires_at, kAnyCas});
+  NewItem item{request.key, request.value_bytes, request.flags, request.expires_at, kAnyCas};
+  const Location at = make_item(item).at;
   if (at == 0) return StoreStatus::kNoMemory;
   ++pool_.header(pool_.segment_of(at)).reservations;
   const std::uint32_t slot = reservation_free_;
@@ -280,7 +262,7 @@ StoreStatus Shard::commit(const Reservation& reservation, UnixSeconds now, std::
   if (status == StoreStatus::kStored) status = finish(open.hash, open.at, key, cas_out);
   if (status != StoreStatus::kStored) discard(open.at);
   end_reservation(open);
-  tend_index(kGrowStepsPerSet);
+  grow_index(kGrowStepsPerSet);
   return status;
 }
 
@@ -292,10 +274,10 @@ void Shard::abandon(const Reservation& reservation) noexcept {
 }
 
 StoreStatus Shard::finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept {
-  const Location old = locate(hash, key);
+  const Index::Entry old = locate_entry(hash, key);
   const std::uint64_t cas = header().next_cas++;
   if (expired(expiry_at(at)) && !restoring()) {  // Stored, and gone at once: nothing is left to be seen.
-    if (old != 0) forget(hash, old);
+    if (old.place != 0) forget(hash, old.place);
     discard(at);
   } else if (!publish(hash, at, cas, old)) {
     return StoreStatus::kNoMemory;
@@ -317,13 +299,28 @@ StoreStatus Shard::set(Probe probe, const SetRequest& request, Bytes value, Unix
   if (status != StoreStatus::kStored) return status;
   // First what may evict, then the item: nothing between make_item and publish may move it.
   if (!ready_index()) return StoreStatus::kNoMemory;
-  const Location at = make_item({request.key, request.value_bytes, request.flags, request.expires_at, kNextCas});
-  if (at == 0) return StoreStatus::kNoMemory;
-  if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
+  NewItem item{request.key, request.value_bytes, request.flags, request.expires_at, kNextCas};
+  const Made made = make_item(item);
+  if (made.at == 0) return StoreStatus::kNoMemory;
+  ItemHeader& written = item_at(made.at);
+  std::byte* const key_and_value = written.bytes() + made.written.header_bytes;
+  copy_item_bytes(key_and_value + request.key.size(), value.data(), value.size());
   if (conditional) status = judge(locate_visible(probe.hash, request.key), request.mode, request.cas);
-  if (status == StoreStatus::kStored) status = finish(probe.hash, at, request.key, cas_out);
-  if (status != StoreStatus::kStored) discard(at);
-  tend_index(kGrowStepsPerSet);
+  if (status == StoreStatus::kStored && expired(request.expires_at)) [[unlikely]] {
+    status = finish(probe.hash, made.at, request.key, cas_out);
+  } else if (status == StoreStatus::kStored) {  // What finish() does, and nothing read back.
+    const Index::Entry old = locate_entry(probe.hash, request.key);
+    MUST_EQ(header().next_cas, item.cas);
+    ++header().next_cas;
+    written.check = item_check(item, {key_and_value, request.key.size() + value.size()});
+    if (enter(probe.hash, made.at, made.segment, made.written.item_bytes, old)) {
+      cas_out = item.cas;
+    } else {
+      status = StoreStatus::kNoMemory;
+    }
+  }
+  if (status != StoreStatus::kStored) discard(made.at);
+  grow_index(kGrowStepsPerSet);
   return status;
 }
 

@@ -11,13 +11,13 @@
 ///   1. reserve: item header, dead bit set, lengths whole          (Shard::make_item, shard.cc)
 ///   2. reserve: the segment's expiry range, then its used_bytes   (Shard::take_room, shard.cc)
 ///   3. caller: value bytes
-///   4. commit: next_cas, then CAS and check into the header       (Shard::publish, shard.cc)
-///   5. commit: over an old item: replacement, then replaced       (Shard::go_live, shard.cc)
-///   6. commit: the segment's live_bytes and live_items, raised    (Shard::go_live, shard.cc)
-///   7. commit: state byte = live                                  (Shard::go_live, shard.cc)
+///   4. commit: next_cas, then CAS and check into the header       (Shard::set, publish, shard.cc)
+///   5. commit: over an old item: replacement, then replaced       (Shard::go_live, shard.h)
+///   6. commit: the segment's live_bytes and live_items, raised    (Shard::go_live, shard.h)
+///   7. commit: state byte = live                                  (Shard::go_live, shard.h)
 ///   8. commit: the index slot, new or replaced: the one store that lookups see  (Index::insert, Index::replace)
 ///   9. commit: dead bit of the item replaced, then its segment's live_items and live_bytes, lowered  (Shard::bury)
-///  10. commit: replaced = 0                                       (Shard::supersede, shard.cc)
+///  10. commit: replaced = 0                                       (Shard::enter, shard.cc)
 ///  11. only then is the answer sent. Between 7 and 9 two items of one key live; `replaced` says which one is to go.
 /// Erase, expiry and eviction: index slot emptied, then 9. Moving (collector.cc): the copy goes through 1, 2, 5 to 10
 /// with its CAS. A segment is released only when every item in it is dead; it is opened (header whole, used_bytes 0)
@@ -157,9 +157,17 @@ class Shard {
   static constexpr std::uint32_t kTailsMax = 32;
   static constexpr std::uint32_t kWindowUsual = 4, kWindowMax = 8;
   static constexpr std::uint32_t kFinishedMax = 16;
+  /// Segment headers that oldest_evictable() reads at most beside the old ends of the lists.
+  static constexpr std::uint32_t kHeadersPerCall = 512;
   static constexpr std::uint32_t kRanks = 2;
   /// Epochs in which memory is written over once.
   static constexpr std::uint32_t kEpochsPerTurn = 1;
+  /// In epochs. An item's epoch is told modulo kEpochs: one that is moved is made no older than this. An item that
+  /// nobody has moved or used for longer is taken for a younger one. Its segment has then outlived most of memory
+  /// several times, which says as much for it; and the clock overtakes what was written to the segment whatever it
+  /// holds.
+  static constexpr std::uint32_t kEpochsKept = 12;
+  static_assert(kEpochsKept < kEpochs);
   /// What the collector is at: a window of segments is scanned for its scores, then drained one after the other.
   struct Collector {
     enum class Phase : std::uint8_t { kIdle, kScan, kDrain };
@@ -174,7 +182,7 @@ class Shard {
     std::array<std::uint64_t, kScoreClasses> histogram{};  ///< Visible bytes of the window, by score.
     std::array<std::uint64_t, kScoreClasses> usual{};  ///< The same of past windows, fading; of `usual_bytes` in all.
     std::uint64_t usual_bytes = 0;
-    std::array<std::uint32_t, kRanks> rank_from{};  ///< Score classes from which a rank begins.
+    std::array<std::uint64_t, kRanks> rank_from{};  ///< Worths from which a rank begins.
   };
 
   /// What is left to read of an earlier process's items (restore.cc).
@@ -245,19 +253,31 @@ class Shard {
     return item.key_bytes() == key.size() && equal_bytes(item.key().data(), key.data(), key.size());
   }
   /// The place of the key's item, visible or not; 0 for none.
+  [[nodiscard]] Index::Entry locate_entry(std::uint64_t hash, Bytes key) const noexcept {
+    return index_.find_entry(hash, [&](Location at) { return has_key(item_at(at), key); });
+  }
   [[nodiscard]] Location locate(std::uint64_t hash, Bytes key) const noexcept;
   [[nodiscard]] Location locate_visible(std::uint64_t hash, Bytes key) const noexcept;
   [[nodiscard]] StoreStatus judge(Location at, SetMode mode, std::uint64_t cas) const noexcept;
   /// What make_item() takes for a CAS: of the very next change, or of one that comes who knows when.
   static constexpr std::uint64_t kNextCas = 0, kAnyCas = ~std::uint64_t{0};
-  /// Room for an item of which it writes all but CAS and value; 0 when nothing can be evicted. May evict and move
-  /// items, but not those in segments with a reservation.
-  [[nodiscard]] Location make_item(NewItem item) noexcept;
+  /// An item that was made: what would otherwise have to be found out from `at` again.
+  struct Made {
+    Location at = 0;  ///< 0: no room, and nothing can be evicted.
+    std::uint32_t segment = 0;
+    WrittenItem written{};
+  };
+  /// Room for an item of which it writes all but check and value. May evict and move items, but not those in segments
+  /// with a reservation. Turns kNextCas and kAnyCas in `item` into what was written.
+  [[nodiscard]] Made make_item(NewItem& item) noexcept;
   /// The next `bytes` of a segment, whose item header is already written there, become used.
   void take_room(std::uint32_t segment, std::uint32_t bytes, UnixSeconds expires_at) noexcept;
   /// Makes a written item live under `cas` and visible in place of `old` (0: new to the index). kNoMemory: the index is
   /// full.
-  [[nodiscard]] bool publish(std::uint64_t hash, Location at, std::uint64_t cas, Location old) noexcept;
+  [[nodiscard]] bool publish(std::uint64_t hash, Location at, std::uint64_t cas, const Index::Entry& old) noexcept;
+  /// publish() of an item whose header is whole, its check included.
+  [[nodiscard]] bool enter(std::uint64_t hash, Location at, std::uint32_t segment, std::uint32_t bytes,
+                           const Index::Entry& old) noexcept;
   /// Publishes over whatever the key has now, under the next CAS; an item already past its second only removes what is
   /// there.
   [[nodiscard]] StoreStatus finish(std::uint64_t hash, Location at, Bytes key, std::uint64_t& cas_out) noexcept;
@@ -266,11 +286,29 @@ class Shard {
   }
   [[nodiscard]] StoreStatus too_large(Probe probe, const SetRequest& request) noexcept;
   /// Steps 5 to 7 of the write path: the item at `at` lives, and `old` (0: none) is to die next.
-  void go_live(Location at, std::uint8_t uses, Location old) noexcept;
-  /// Steps 8 to 10.
-  void supersede(std::uint64_t hash, Location old, Location at) noexcept;
+  void go_live(Location at, std::uint32_t segment, std::uint32_t bytes, std::uint8_t uses, Location old) noexcept {
+    if (old != 0) {
+      ordered_store(header().replacement, at);
+      ordered_store(header().replaced, old);
+    }
+    SegmentHeader& into = pool_.header(segment);
+    into.live_bytes += bytes;
+    ++into.live_items;
+    live_bytes_ += bytes;
+    MUST_LE(into.live_bytes, into.used_bytes);
+    ordered_store(item_at(at).state, uses);
+  }
   /// An item no index entry points at any more: its dead bit, and its segment's sums.
   void bury(Location at) noexcept;
+  void bury(ItemHeader& item, SegmentHeader& segment, std::uint32_t bytes) noexcept {
+    ordered_store(item.state, static_cast<std::uint8_t>(item.state | kItemDead));
+    MUST_GE(segment.live_bytes, bytes);
+    MUST_GT(segment.live_items, 0u);
+    work_.lines_touched += 2;
+    segment.live_bytes -= bytes;
+    --segment.live_items;
+    live_bytes_ -= bytes;
+  }
   void forget(std::uint64_t hash, Location at) noexcept;
   /// An item that never became live: its room is given back where that is possible.
   void discard(Location at) noexcept;
@@ -311,6 +349,8 @@ class Shard {
   void verify_kept(std::uint32_t id, std::uint64_t& budget) noexcept;
   void enter_kept(std::uint32_t id, std::uint64_t& budget) noexcept;
   void enter_item(Location at, std::uint64_t hash) noexcept;
+  /// An item of which the index holds another one of the same key, or (0) for which it has no room.
+  void settle_twice(Location at, std::uint64_t hash, Location other) noexcept;
   /// The segment has been verified, and its items are on their way into the index.
   [[nodiscard]] bool being_entered(std::uint32_t id) const noexcept {
     return restoring() && restore_.verified && restore_.order[restore_.next] == id;
@@ -335,7 +375,7 @@ class Shard {
   // shard_update.cc
   /// Room for `item`, which is to replace the visible one at `from`; `from` follows that one if making room moved it.
   /// 0: no memory, or making room evicted it (then `from` is 0 too).
-  [[nodiscard]] Location make_successor(std::uint64_t hash, const NewItem& item, Location& from) noexcept;
+  [[nodiscard]] Location make_successor(std::uint64_t hash, NewItem item, Location& from) noexcept;
 
   // tails.cc
   /// An open segment with room for `bytes`, of the bucket that fits `expires_at` or the nearest one; kNoSegment when no
@@ -375,19 +415,42 @@ class Shard {
   [[nodiscard]] std::uint32_t cutoff_for(std::uint64_t wanted) const noexcept;
   void remember_scores(std::uint64_t window_bytes) noexcept;
   void drain(std::uint64_t& budget) noexcept;
-  void drain_item(Location at, std::uint64_t hash) noexcept;
+  void drain_item(SegmentHeader& from, Location at, std::uint64_t hash, bool all_visible,
+                  std::uint64_t cutoff) noexcept;
   /// Gives the bytes of the copy, which may have another shape; 0: there is no room for it.
-  [[nodiscard]] std::uint32_t move_item(Location at, std::uint64_t hash) noexcept;
+  [[nodiscard]] std::uint32_t move_item(SegmentHeader& from, Location at, std::uint64_t hash) noexcept;
+  /// Nothing in the segment has expired or been flushed.
+  [[nodiscard]] bool all_visible(const SegmentHeader& segment) const noexcept {
+    return segment.expiry_min_s > now_ && flush_cas_ == 0;
+  }
 
   // policy.cc: what items are worth, and which segments go
   /// The worth left of an item whose state byte and size are these, above the clock.
-  [[nodiscard]] std::uint64_t lead_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept;
-  [[nodiscard]] std::uint32_t score_of(const ItemHeader& item) const noexcept;
+  [[nodiscard]] std::uint64_t lead_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept {
+    const std::uint64_t worth = clock_at_epoch_[epoch_of(state)] + worth_of(uses_of(state), item_bytes);
+    return worth > clock_ ? worth - clock_ : 0;
+  }
+  /// What the policy judges an item by: its class is its score.
+  [[nodiscard]] std::uint64_t merit_of(std::uint8_t state, std::uint32_t item_bytes) const noexcept {
+    if (eviction_ == Eviction::kGreedy) return lead_of(state, item_bytes);
+    if (eviction_ == Eviction::kS3Fifo) return use_level(state) > kLevelNew ? 1 : 0;
+    return worth_of(uses_of(state), item_bytes);
+  }
   /// Tails are kept apart by it, so that what goes soon lies together. kGreedy: by the third of the usual scores;
   /// kS3Fifo: 0 the small queue, 1 the large one.
-  [[nodiscard]] std::uint32_t rank_of(std::uint64_t worth) const noexcept;
+  [[nodiscard]] std::uint32_t rank_of(std::uint64_t worth) const noexcept {
+    if (eviction_ != Eviction::kGreedy) return 0;
+    std::uint32_t rank = 0;
+    while (rank + 1 < kRanks && worth >= collector_.rank_from[rank + 1]) ++rank;
+    return rank;
+  }
   /// The state byte of an item that is kept: its uses aged, its epoch one that still can be told apart.
-  [[nodiscard]] std::uint8_t aged(std::uint8_t state, std::uint32_t item_bytes) noexcept;
+  [[nodiscard]] std::uint8_t aged(std::uint8_t state, std::uint32_t item_bytes) noexcept {
+    if (eviction_ == Eviction::kGreedy && ((epoch_ - epoch_of(state)) & (kEpochs - 1)) <= kEpochsKept)
+      return state & kItemUsesMask;
+    return aged_slowly(state, item_bytes);
+  }
+  [[nodiscard]] std::uint8_t aged_slowly(std::uint8_t state, std::uint32_t item_bytes) noexcept;
   [[nodiscard]] std::uint32_t level_of(std::uint32_t uses_256) noexcept;
   [[nodiscard]] std::uint32_t random() noexcept {
     random_ = random_ * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
@@ -414,7 +477,8 @@ class Shard {
   /// ... and its items may leave the index.
   [[nodiscard]] bool evictable(const SegmentHeader& segment) const noexcept;
   [[nodiscard]] bool finished(const SegmentHeader& segment) const noexcept;
-  [[nodiscard]] std::uint32_t oldest_evictable() const noexcept;
+  /// The oldest of what one call looks at; kNoSegment: ask again until all headers have been looked at.
+  [[nodiscard]] std::uint32_t oldest_evictable() noexcept;
   void add_to_window(std::uint32_t id) noexcept;
   void release_if_empty(std::uint32_t id) noexcept;
   /// A drained segment: free, or, if it is pinned, closed and empty until the last pin goes.
@@ -441,6 +505,12 @@ class Shard {
   [[nodiscard]] bool give_index_segment(Index::Use use) noexcept;
   void take_back_segment(Index::Use use) noexcept;
   void tend_index(std::uint32_t steps) noexcept;
+  /// Splits up to `steps` buckets, as far as that is due and there is room.
+  void grow_index(std::uint32_t steps) noexcept {
+    if (index_.wants_growth()) [[unlikely]]
+      grow_index_now(steps);
+  }
+  void grow_index_now(std::uint32_t steps) noexcept;
   void seal_some(std::uint64_t& budget) noexcept;
   void seal(std::uint32_t id) noexcept;
   void flush_now() noexcept;

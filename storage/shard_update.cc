@@ -36,8 +36,8 @@ constexpr std::size_t kDigitsMax = 20;  // 2^64 - 1.
 
 }  // namespace
 
-Location Shard::make_successor(std::uint64_t hash, const NewItem& item, Location& from) noexcept {
-  const Location at = make_item(item);
+Location Shard::make_successor(std::uint64_t hash, NewItem item, Location& from) noexcept {
+  const Location at = make_item(item).at;
   from = locate_visible(hash, item.key);
   if (at == 0 || from != 0) return at;
   discard(at);
@@ -69,7 +69,7 @@ StoreStatus Shard::touch(Probe probe, Bytes key, UnixSeconds expires_at, UnixSec
   if (at == 0) return from == 0 ? StoreStatus::kNotFound : StoreStatus::kNoMemory;
   const Bytes value = item_at(from).value();
   if (!value.empty()) std::memcpy(item_at(at).value().data(), value.data(), value.size());
-  MUST(publish(probe.hash, at, cas, from));  // A replacement needs no room in the index.
+  MUST(publish(probe.hash, at, cas, index_.entry_of(probe.hash, from)));  // A replacement needs no room in the index.
   out = describe(at);
   return StoreStatus::kStored;
 }
@@ -114,7 +114,7 @@ StoreStatus Shard::arithmetic(Probe probe, const ArithmeticRequest& request, Uni
   std::memset(value.data() + text.size(), ' ', value.size() - text.size());
   cas_out = header().next_cas++;
   number_out = number;
-  MUST(publish(probe.hash, at, cas_out, from));
+  MUST(publish(probe.hash, at, cas_out, index_.entry_of(probe.hash, from)));
   return StoreStatus::kStored;
 }
 
@@ -137,7 +137,7 @@ StoreStatus Shard::concat(Probe probe, Bytes key, Bytes tail, bool front, std::u
   if (!tail.empty()) std::memcpy(front ? value : value + before, tail.data(), tail.size());
   if (before != 0) std::memcpy(front ? value + tail.size() : value, item_at(from).value().data(), before);
   cas_out = header().next_cas++;
-  MUST(publish(probe.hash, at, cas_out, from));
+  MUST(publish(probe.hash, at, cas_out, index_.entry_of(probe.hash, from)));
   return StoreStatus::kStored;
 }
 

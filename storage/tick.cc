@@ -66,7 +66,7 @@ void Shard::take_back_segment(Index::Use use) noexcept {
   if (const std::uint32_t id = index_.give_back_segment(use); id != kNoSegment) pool_.return_from_index(id);
 }
 
-void Shard::tend_index(std::uint32_t steps) noexcept {
+void Shard::grow_index_now(std::uint32_t steps) noexcept {
   for (; steps > 0 && index_.wants_growth(); --steps) {
     // Growth can wait until eviction ahead of need has freed a segment; a store would have to wait for a whole window.
     if (index_.growth_needs_segment() && (pool_.free_segments() <= spare_ || !give_index_segment(Index::Use::kBuckets)))
@@ -76,6 +76,10 @@ void Shard::tend_index(std::uint32_t steps) noexcept {
       return hash_at(at);
     });
   }
+}
+
+void Shard::tend_index(std::uint32_t steps) noexcept {
+  grow_index(steps);
   // What looks too large while restoring is about right for what is still to come, and a sweep must meet every bucket.
   if (restoring() || scrub_.damaged != kNoSegment) return;
   // A fold may take one overflow bucket more than it frees; the last one in store belongs to the next insert.

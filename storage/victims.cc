@@ -18,22 +18,27 @@ bool Shard::finished(const SegmentHeader& segment) const noexcept {
   return segment.expiry_max_s <= now_ || segment.sequence < flush_sequence_;
 }
 
-std::uint32_t Shard::oldest_evictable() const noexcept {
+std::uint32_t Shard::oldest_evictable() noexcept {
   constexpr std::uint32_t kLookMax = 8;
   std::uint32_t chosen = kNoSegment;
   for (std::uint32_t bucket = 0; bucket < kTtlBuckets; ++bucket) {
     std::uint32_t id = pool_.oldest(bucket);
     for (std::uint32_t looked = 0; id != kNoSegment && looked < kLookMax; ++looked, id = pool_.header(id).next) {
+      ++work_.lines_touched;
       if (!evictable(pool_.header(id))) continue;
       if (chosen == kNoSegment || pool_.header(id).sequence < pool_.header(chosen).sequence) chosen = id;
       break;
     }
   }
   if (chosen != kNoSegment) return chosen;
-  // Pinned or reserved all over the old end. Rare, so the whole table may be read.
-  for (std::uint32_t id = 0; id < pool_.segments(); ++id) {
-    if (!evictable(pool_.header(id))) continue;
-    if (chosen == kNoSegment || pool_.header(id).sequence < pool_.header(chosen).sequence) chosen = id;
+  // Pinned or reserved all over the old end: the oldest of the headers whose turn it is. Who has to find one comes back
+  // for the next ones.
+  for (std::uint32_t looked = 0; looked < std::min(kHeadersPerCall, pool_.segments()); ++looked) {
+    if (++look_cursor_ >= pool_.segments()) look_cursor_ = 0;
+    const SegmentHeader& segment = pool_.header(look_cursor_);
+    ++work_.lines_touched;
+    if (!evictable(segment)) continue;
+    if (chosen == kNoSegment || segment.sequence < pool_.header(chosen).sequence) chosen = look_cursor_;
   }
   return chosen;
 }

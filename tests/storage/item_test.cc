@@ -70,11 +70,11 @@ class Written {
   Written(const NewItem& from, Bytes value, const SegmentBase& base)
       : room_(item_bytes_most(from.key.size(), from.value_bytes, from.flags), std::byte{0xee}) {
     auto& item = *reinterpret_cast<ItemHeader*>(room_.data());
-    const std::uint32_t bytes = write_item(item, from, base);
+    const auto [header_bytes, bytes] = write_item(item, from, base);
+    REQUIRE(header_bytes == item.widths().header);
     REQUIRE(bytes == item.item_bytes());
     REQUIRE(bytes <= room_.size());
     REQUIRE(bytes >= item_bytes_least(static_cast<std::uint32_t>(from.key.size()), from.value_bytes));
-    REQUIRE(item.set_cas(base, from.cas));
     std::copy(value.begin(), value.end(), item.value().begin());
     item.check = item_check(item, base);
     exact_.assign(room_.begin(), room_.begin() + bytes);

@@ -144,5 +144,32 @@ TEST_CASE("with memory full an update answers for the item, or that it is gone, 
   REQUIRE(shard.audit() == "");
 }
 
+TEST_CASE("a counter that is created where it is missing always counts, though making room for it evicts it",
+          "[storage][arithmetic][eviction]") {
+  // Few segments, filled in between: now and then the counter lies in what has to go for its successor.
+  TestShard shard(8192 + 6 * (8192 + 112), {.segment_bytes = 8192, .eviction = Eviction::kFifo});
+  std::uint64_t number = 0, last = 0, lost_meanwhile = 0;
+  ArithmeticRequest request;
+  request.key = as_bytes("n");
+  request.delta = 1;
+  request.create = true;
+  std::uint32_t random = 1;
+  for (int i = 0; i < 5000; ++i) {
+    for (int more = 4 + i % 16; more > 0; --more) {
+      random = random * 1664525 + 1013904223;
+      const std::string key = "k" + std::to_string(random % 1000);
+      REQUIRE(shard.put(key, std::string(random >> 20, 'f')) == StoreStatus::kStored);
+    }
+    const bool there = shard.get("n").has_value();
+    INFO("round " << i);
+    REQUIRE(shard->arithmetic(shard->hash(request.key), request, kStart, number, shard.cas) == StoreStatus::kStored);
+    REQUIRE((number == 0 || (there && number == last + 1)));
+    lost_meanwhile += there && number == 0;
+    last = number;
+  }
+  CHECK(lost_meanwhile > 0);
+  REQUIRE(shard.audit() == "");
+}
+
 }  // namespace
 }  // namespace gannet::storage
