@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "control/report.h"
@@ -16,7 +17,7 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
 }
 
 std::string plain(double number) {
-  return grouped(static_cast<std::uint64_t>(number + 0.5));
+  return grouped(static_cast<std::uint64_t>(std::llround(number)));
 }
 
 /// Gauges that are no amounts: over all workers the largest is told, not the sum.

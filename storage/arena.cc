@@ -28,6 +28,10 @@ constexpr unsigned kRegionsMax = 1024;
 constexpr unsigned kThreadsMax = 64;
 /// What one thread faults in at a time: large enough to cost nothing, small enough to share out evenly.
 constexpr std::uint64_t kFaultStepBytes = std::uint64_t{64} << 20;
+/// Where the memory is mapped if that is free, 384 GiB. A device behind an IOMMU sends values from it under the same
+/// addresses, and an IOMMU may know 39 bits of them only, where mmap's own choice has 47. DPDK's memory lies from
+/// 4 GiB on.
+constexpr std::uintptr_t kWishedAddress = 0x60'0000'0000;
 
 std::string errno_text(int error) {
   return std::strerror(error);
@@ -260,7 +264,8 @@ ArenaResult Arena::open(const ArenaOptions& options) {
 
   // Mapping reserves hugepages (of the machine, not of a node), so that too few of them is refused here and not by a
   // signal later.
-  void* const base = mmap(nullptr, source.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, source.fd, 0);
+  void* const wished = reinterpret_cast<void*>(kWishedAddress);  // NOLINT(performance-no-int-to-ptr)
+  void* const base = mmap(wished, source.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, source.fd, 0);
   if (base == MAP_FAILED) {
     result.error = no_room(source, -1, errno);
     return result;

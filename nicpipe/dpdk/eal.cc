@@ -105,8 +105,8 @@ Outcome Eal::start(const EalOptions& options, std::unique_ptr<Eal>& out) {
   forget_log();
   if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0) return explain_start(options);
   hush_libraries();
+  out.reset(new Eal(options, kept_log()));
   forget_log();
-  out.reset(new Eal(options));
   return {};
 }
 

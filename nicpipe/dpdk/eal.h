@@ -49,10 +49,13 @@ class Eal {
   [[nodiscard]] bool hugepages() const noexcept { return options_.hugepages; }
   /// DMA addresses equal virtual addresses. Always so without PCI devices; with them, when an IOMMU is there.
   [[nodiscard]] bool addresses_are_virtual() const noexcept;
+  /// What DPDK complained about while it started, for instance of a PCI device that it then left alone; empty: nothing.
+  [[nodiscard]] const std::string& complaints() const noexcept { return complaints_; }
 
  private:
-  explicit Eal(EalOptions options) : options_(std::move(options)) {}
+  Eal(EalOptions options, std::string complaints) : options_(std::move(options)), complaints_(std::move(complaints)) {}
   EalOptions options_;
+  std::string complaints_;
 };
 
 /// Makes the calling thread known to DPDK for the object's life, so that packet pools give it its own cache. Each

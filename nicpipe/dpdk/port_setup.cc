@@ -98,6 +98,12 @@ Outcome Port::Inside::make_devices() {
     }
     std::uint16_t ethdev = 0;
     const int error = rte_eth_dev_get_port_by_name(request.name.c_str(), &ethdev);
+    if (error < 0 && options.kind == DeviceKind::kPci) {  // It was there to be taken when DPDK started.
+      return {Status::kDeviceRefused,
+              device + ": no driver of DPDK took the device" +
+                  (eal.complaints().empty() ? "" : " (DPDK says: " + eal.complaints() + ")") +
+                  ": see what the kernel says of it (dmesg), and whether DPDK knows this device"};
+    }
     if (error < 0) return refused("show the device", error);
     ethdevs.push_back(ethdev);
   }
