@@ -102,8 +102,8 @@ AuditReport Shard::audit(UnixSeconds) const noexcept {
         ++draining;
         break;
       case SegmentState::kKept:
-        if (!restoring() || segment.pins != 0 || segment.reservations != 0)
-          fault(report, "segment %u: kept, and nobody is going to read it", id);
+        if (!restoring() || (segment.pins != 0 && !being_entered(id)) || segment.reservations != 0)
+          fault(report, "segment %u: kept, and nobody is going to read it, or in use before it was", id);
         if (!being_entered(id)) live_bytes -= segment.live_bytes;  // Not summed up before it is verified.
         break;
       default:

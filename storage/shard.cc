@@ -85,7 +85,8 @@ bool Shard::pin(std::uint32_t segment) noexcept {
   if (pins_ >= pins_max_) return false;
   SegmentHeader& pinned = pool_.header(segment);
   MUST(pinned.state == SegmentState::kOpen || pinned.state == SegmentState::kClosed ||
-       pinned.state == SegmentState::kSealed || pinned.state == SegmentState::kDraining);
+       pinned.state == SegmentState::kSealed || pinned.state == SegmentState::kDraining ||
+       being_entered(segment));  // After an attach, items are found before the last of their segment is.
   ++pinned.pins;
   ++pins_;
   return true;

@@ -53,6 +53,35 @@ TEST_CASE("what a process left is served again with flags, expiry, CAS and value
   CHECK(std::string(audit.first_fault).empty());
 }
 
+TEST_CASE("what is found before the last item of its segment has been entered can be pinned",
+          "[storage][attach][pin]") {
+  TestShard left;
+  const std::string value(60, 'v');  // Items by the hundred in a segment: they are entered batch by batch.
+  for (int i = 0; i < 600; ++i) REQUIRE(left.put("k" + std::to_string(i), value) == StoreStatus::kStored);
+  AttachReport report;
+  const auto shard = attach(left, report);
+  REQUIRE(report.status == AttachStatus::kAttached);
+  std::vector<std::uint32_t> pins;
+  std::vector<bool> pinned(600);
+  while (shard->restoring()) {
+    shard->tick(kStart, 64);
+    for (int i = 0; i < 600; ++i) {
+      const std::string key = "k" + std::to_string(i);
+      ItemView view;
+      if (pinned[i] || shard->find(shard->hash(as_bytes(key)), as_bytes(key), kStart, view) != FindStatus::kHit)
+        continue;
+      pinned[i] = true;
+      REQUIRE(shard->pin(view.segment));
+      pins.push_back(view.segment);
+      REQUIRE(std::string(shard->audit(kStart).first_fault).empty());
+    }
+  }
+  REQUIRE(pins.size() > 500);
+  for (const std::uint32_t segment : pins) shard->unpin(segment);
+  for (int i = 0; i < 600; ++i) CHECK(get(*shard, "k" + std::to_string(i)) == value);
+  CHECK(std::string(shard->audit(kStart).first_fault).empty());
+}
+
 TEST_CASE("a clock set back between two processes brings no expired item back and ends none early",
           "[storage][attach][ttl]") {
   TestShard left;
