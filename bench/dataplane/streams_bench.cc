@@ -29,7 +29,8 @@ constexpr std::size_t kRequestBytes = 24 + bench::kKeyBytes, kAnswerBytes = 24 +
 constexpr nicpipe::Mac kServerMac{{2, 0, 10, 77, 0, 2}}, kClientMac{{2, 0, 10, 77, 0, 1}};
 constexpr nicpipe::Ipv4 kServer{0x0a4d0002}, kClient{0x0a4d0001};
 
-/// The clock of both ends: it stands for what the turns would take, so that counted instructions are the same each time.
+/// The clock of both ends: it stands for what the turns would take, so that counted instructions are the same each
+/// time.
 constexpr MonotonicNs kTurnNs = 30'000;
 MonotonicNs clock_ns = 1'000'000'000;
 

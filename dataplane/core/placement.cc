@@ -66,8 +66,8 @@ class Planner {
       return refuse("This process may run on no CPU of the machine: widen its cpuset or its CPU affinity.");
     if (wish_.workers > allowed_pus_ * kWorkersPerPuMax)
       return refuse(counted(wish_.workers, "worker") + " on " + counted(allowed_pus_, "CPU") +
-                    ": lower workers.count to " + number(std::int64_t{allowed_pus_} * kWorkersPerPuMax) +
-                    " or less, " + number(allowed_pus_) + " or less for speed.");
+                    ": lower workers.count to " + number(std::int64_t{allowed_pus_} * kWorkersPerPuMax) + " or less, " +
+                    number(allowed_pus_) + " or less for speed.");
     return true;
   }
 
